@@ -1,0 +1,1 @@
+"""HTTP: the webhook endpoint, the public configuration, the health of the service."""

@@ -1,0 +1,34 @@
+"""The HTTP application: its routes, and how it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from litestar import Litestar
+
+from adapters.http.config import PublicSettings, config_route
+from adapters.http.health import health_routes
+from adapters.http.problems import HANDLERS
+from adapters.http.webhook import webhook_route
+from domain.plans import PriceList
+from ports.health import HealthCheck
+from service.receive_webhook import ReceiveWebhook
+
+
+def create_app(
+    receive_webhook: ReceiveWebhook,
+    prices: PriceList,
+    public: PublicSettings,
+    checks: Sequence[HealthCheck],
+) -> Litestar:
+    """The application with everything it needs."""
+    return Litestar(
+        [
+            webhook_route(receive_webhook),
+            config_route(public, prices),
+            *health_routes(checks),
+        ],
+        exception_handlers=HANDLERS,
+        openapi_config=None,
+        logging_config=None,
+    )

@@ -1,0 +1,46 @@
+"""GET /health/live and /health/ready: for orchestrators and gateways."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from ports.health import HealthCheck
+
+
+class Check(msgspec.Struct):
+    """One dependency; `hint` says what to do where it is not well."""
+
+    name: str
+    well: bool
+    hint: str | None
+
+
+class HealthView(msgspec.Struct):
+    """`status` is `ok` or `unavailable`."""
+
+    status: str
+    checks: list[Check]
+
+
+def health_routes(checks: Sequence[HealthCheck]) -> list[HTTPRouteHandler]:
+    """The routes, bound to what readiness depends on."""
+
+    @get("/health/live", summary="The process answers")
+    async def live() -> HealthView:
+        return HealthView("ok", [])
+
+    @get("/health/ready", summary="Webhooks can be taken")
+    async def ready() -> Response[HealthView]:
+        found = [await check.check() for check in checks]
+        well = all(one.well for one in found)
+        view = HealthView(
+            "ok" if well else "unavailable",
+            [Check(one.name, one.well, one.hint) for one in found],
+        )
+        return Response(view, status_code=200 if well else 503)
+
+    return [live, ready]

@@ -1,0 +1,89 @@
+"""Serves the application, and runs whatever else belongs to the process, until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, Final
+
+import structlog
+import uvicorn
+import uvloop
+from litestar import Litestar
+
+log = structlog.get_logger(__name__)
+
+# Seconds that requests under way get to finish when the process is told to stop.
+_GRACE: Final = 10
+# Connections that may wait to be accepted while the process is busy.
+_BACKLOG: Final = 1024
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run a program on the fastest event loop there is."""
+    uvloop.run(main)
+
+
+async def run_until_signal(*parts: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run these side by side until SIGTERM or SIGINT, or until one of them ends.
+
+    Each is given the event that tells it to stop, and finishes what is in hand.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    tasks = [asyncio.ensure_future(part(stop)) for part in parts]
+    for task in tasks:
+        task.add_done_callback(lambda _: stop.set())
+    await asyncio.gather(*tasks)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with the signals left to `run_until_signal`."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+async def serve(app: Litestar, host: str, port: int, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; requests under way are answered first.
+
+    Raises SystemExit where the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise SystemExit(
+            f"cannot listen on {host}:{port} ({error.strerror}): "
+            "choose another address with --host and --port"
+        ) from None
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE,
+        )
+    )
+
+    async def stop_when_told() -> None:
+        await stop.wait()
+        server.should_exit = True
+
+    stopper = asyncio.create_task(stop_when_told())
+    try:
+        log.info("serving", address=f"http://{host}:{listener.getsockname()[1]}")
+        await server.serve(sockets=[listener])
+    finally:
+        stopper.cancel()

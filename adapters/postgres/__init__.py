@@ -1,0 +1,8 @@
+"""Everything that is kept, in the `payments` schema of PostgreSQL.
+
+tables       the schema; migrations/ creates it
+engine       connections, and which failures are worth a retry
+unit_of_work and the repositories that bear the names of their ports
+group_commit many webhooks, one commit
+wakeups      LISTEN/NOTIFY
+"""

@@ -1,0 +1,38 @@
+"""Many rows in one statement, as one array per column.
+
+Several times faster than one parameter set per row, and the server plans a single statement
+whatever the size of the batch. The table's own definition gives the columns' types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy import Dialect
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
+_DIALECT: Dialect = PGDialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
+
+
+def insert_arrays(table: sa.Table, columns: Sequence[str], then: str) -> sa.TextClause:
+    """`INSERT INTO table … SELECT FROM unnest(:column, …)`, followed by `then`."""
+    return sa.text(
+        f"INSERT INTO {table.fullname} ({', '.join(columns)}) "
+        f"SELECT {', '.join(columns)} FROM {unnest(table, columns)} {then}"
+    )
+
+
+def unnest(table: sa.Table, columns: Sequence[str]) -> str:
+    """`unnest(…) AS new(…)` over array parameters named like these columns."""
+    arrays = (
+        f"CAST(:{name} AS {table.c[name].type.compile(dialect=_DIALECT)}[])" for name in columns
+    )
+    return f"unnest({', '.join(arrays)}) AS new({', '.join(columns)})"
+
+
+def as_arrays(
+    rows: Sequence[Mapping[str, object]], columns: Sequence[str]
+) -> dict[str, list[object]]:
+    """The parameters for such a statement."""
+    return {name: [row[name] for row in rows] for name in columns}

@@ -1,0 +1,95 @@
+"""Connections to PostgreSQL, and which of their failures are worth a retry."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import asyncpg
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from ports.unit_of_work import ConcurrentChange, StorageUnavailable
+
+# A worker that stalls inside a transaction holds its share against those who would take over;
+# after this many milliseconds the server ends it. A healthy one is idle for less than a few.
+_IDLE_IN_TRANSACTION_MS: Final = 10_000
+# Seconds for one statement. A batch of 500 takes tens of milliseconds.
+_COMMAND_TIMEOUT: Final = 20.0
+_CONNECT_TIMEOUT: Final = 5.0
+
+# SQLSTATE classes that say that the data is at fault, so that repeating cannot help
+# (PostgreSQL: Appendix A). Everything else is the server's or the operator's to mend.
+_DATA_EXCEPTION: Final = "22"
+_INTEGRITY_VIOLATION: Final = "23"
+
+
+def async_url(database_url: str) -> URL:
+    """`postgresql://…` as SQLAlchemy and asyncpg want it. Raises ArgumentError for no URL."""
+    url = make_url(database_url)
+    query = dict(url.query)
+    if "sslmode" in query:  # libpq's name; asyncpg calls it ssl
+        query["ssl"] = query.pop("sslmode")
+    return url.set(drivername="postgresql+asyncpg", query=query)
+
+
+def create_engine(database_url: str, *, name: str, pool_size: int) -> AsyncEngine:
+    """An engine that connects when it is first used. `name` shows in pg_stat_activity."""
+    return create_async_engine(
+        async_url(database_url),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=_CONNECT_TIMEOUT,
+        pool_pre_ping=False,  # a dead connection fails its transaction, which is retried anyway
+        connect_args={
+            "timeout": _CONNECT_TIMEOUT,
+            "command_timeout": _COMMAND_TIMEOUT,
+            "server_settings": {
+                "application_name": name,
+                "idle_in_transaction_session_timeout": str(_IDLE_IN_TRANSACTION_MS),
+                "jit": "off",  # compiling costs more than our short statements take
+            },
+        },
+    )
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn what repeating may mend into StorageUnavailable; leave what is wrong with the data."""
+    try:
+        yield
+    except (StorageUnavailable, asyncio.CancelledError):
+        raise
+    except IntegrityError as error:
+        if "ix_stripe_customers_user_id" in str(error.orig):
+            raise ConcurrentChange("the user was linked to another customer meanwhile") from error
+        raise
+    except DBAPIError as error:
+        if sqlstate(error)[:2] in (_DATA_EXCEPTION, _INTEGRITY_VIOLATION):
+            raise
+        if isinstance(error.orig and error.orig.__cause__, asyncpg.DataError):
+            raise  # refused before it was sent
+        raise StorageUnavailable(_explain(error)) from error
+    except (OSError, TimeoutError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError) as e:
+        raise StorageUnavailable(f"the database cannot be reached: {type(e).__name__}") from e
+
+
+def sqlstate(error: DBAPIError) -> str:
+    """The five-character code of the server's error, or an empty string."""
+    return getattr(error.orig, "sqlstate", None) or ""
+
+
+def _explain(error: DBAPIError) -> str:
+    match sqlstate(error):
+        case "42P01" | "42703" | "3F000":
+            return "the schema is missing or older than this release: run `payments migrate`"
+        case "42501":
+            return "the database role lacks a privilege it needs: see the grants in the runbook"
+        case "":
+            return f"the database cannot be reached: {type(error.orig).__name__}"
+        case code:
+            return f"the database refused with SQLSTATE {code}"

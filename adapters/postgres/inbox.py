@@ -1,0 +1,203 @@
+"""`stripe_webhook_events`: what was received, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from adapters.postgres.arrays import as_arrays, insert_arrays, unnest
+from adapters.postgres.engine import storage_errors
+from adapters.postgres.fence import hold_share
+from adapters.postgres.group_commit import GroupCommit
+from adapters.postgres.tables import PENDING
+from adapters.postgres.tables import stripe_webhook_events as t
+from ports.inbox import ClaimedWebhook, Dead, Postponed, Processed, ReceivedWebhook, Verdict
+from ports.partitions import Share, partition_of
+from ports.wakeups import Stage
+
+_RECORDED: Final = (
+    "event_id",
+    "event_type",
+    "ordering_key",
+    "partition",
+    "livemode",
+    "api_version",
+    "stripe_created_at",
+    "payload",
+    "traceparent",
+)
+_SETTLED: Final = (
+    "id",
+    "processed",
+    "outcome",
+    "error_message",
+    "attempt_count",
+    "next_attempt_at",
+    "waiting",
+)
+
+# The notification is part of the transaction: the worker hears of a row when it can see it.
+_RECORD: Final = sa.text(
+    f"WITH written AS ({insert_arrays(t, _RECORDED, 'ON CONFLICT (event_id) DO NOTHING')}"
+    " RETURNING event_id)"
+    f" SELECT event_id, pg_notify('{Stage.INBOX}', '') FROM written"
+)
+_CLAIM: Final = sa.text(
+    "SELECT id, event_id, event_type, ordering_key, livemode, payload, traceparent, created_at,"
+    f" attempt_count FROM {t.fullname}"
+    f" WHERE {PENDING} AND (next_attempt_at IS NULL OR next_attempt_at <= :now)"
+    " AND partition = ANY(CAST(:partitions AS smallint[]))"
+    " AND ordering_key <> ALL(CAST(:excluding AS text[]))"
+    " ORDER BY seq LIMIT :limit"
+)
+_SETTLE: Final = sa.text(
+    f"UPDATE {t.fullname} AS e SET processed = new.processed, outcome = new.outcome,"
+    " error_message = new.error_message, attempt_count = e.attempt_count + new.attempt_count,"
+    " next_attempt_at = new.next_attempt_at, waiting = new.waiting,"
+    " processed_at = CASE WHEN new.processed THEN now() END, updated_at = now()"
+    f" FROM {unnest(t, _SETTLED)} WHERE e.id = new.id"
+)
+
+
+class PostgresIntake:
+    """The receiving end. All requests of a process share its commits."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._commits = GroupCommit(self._write, lambda webhook: len(webhook.payload))
+
+    async def record(self, webhook: ReceivedWebhook) -> bool:
+        """Write it down; True where it is new. Returns when the row is durable."""
+        return await self._commits.submit(webhook)
+
+    async def close(self) -> None:
+        """Write what still waits."""
+        await self._commits.close()
+
+    async def _write(self, webhooks: Sequence[ReceivedWebhook]) -> Sequence[bool]:
+        rows = [
+            {
+                "event_id": webhook.event_id,
+                "event_type": webhook.event_type,
+                "ordering_key": webhook.ordering_key,
+                "partition": partition_of(webhook.ordering_key),
+                "livemode": webhook.livemode,
+                "api_version": webhook.api_version,
+                "stripe_created_at": webhook.created,
+                "payload": webhook.payload,
+                "traceparent": webhook.traceparent,
+            }
+            for webhook in webhooks
+        ]
+        with storage_errors():
+            async with self._engine.begin() as connection:
+                written = await connection.execute(_RECORD, as_arrays(rows, _RECORDED))
+                new = {row.event_id for row in written}
+        results = []
+        for webhook in webhooks:  # the first of several with one id is the new one
+            results.append(webhook.event_id in new)
+            new.discard(webhook.event_id)
+        return results
+
+
+class PostgresInbox:
+    """The working end, in the transaction of this connection."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def claim(
+        self, share: Share, *, limit: int, now: datetime, excluding: Collection[str] = ()
+    ) -> Sequence[ClaimedWebhook]:
+        """The oldest webhooks of this share that are due. Raises LeaseLost."""
+        await hold_share(self._connection, share)
+        rows = await self._connection.execute(
+            _CLAIM,
+            {
+                "now": now,
+                "partitions": sorted(share.partitions),
+                "excluding": list(excluding),
+                "limit": limit,
+            },
+        )
+        return [
+            ClaimedWebhook(
+                id=row.id,
+                event_id=row.event_id,
+                event_type=row.event_type,
+                ordering_key=row.ordering_key,
+                livemode=row.livemode,
+                payload=row.payload,
+                traceparent=row.traceparent,
+                received_at=row.created_at,
+                attempts=row.attempt_count,
+            )
+            for row in rows
+        ]
+
+    async def settle(self, verdicts: Sequence[Verdict]) -> None:
+        """Write down what became of claimed webhooks."""
+        if verdicts:
+            rows = [_row(verdict) for verdict in verdicts]
+            await self._connection.execute(_SETTLE, as_arrays(rows, _SETTLED))
+
+    async def wake_waiting(self, ordering_keys: Collection[str], now: datetime) -> None:
+        """Make due what waits, without having failed, under these ordering keys."""
+        keys = sa.literal(list(ordering_keys), sa.ARRAY(sa.Text))
+        await self._connection.execute(
+            sa.update(t)
+            .where(t.c.waiting, t.c.ordering_key == sa.any_(keys))
+            .values(waiting=False, next_attempt_at=now)
+        )
+
+    async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> datetime | None:
+        """When the first webhook of this share that was postponed is due; None without."""
+        due: datetime | None = await self._connection.scalar(
+            sa.select(sa.func.min(t.c.next_attempt_at)).where(
+                sa.text(PENDING),
+                t.c.partition == sa.any_(sa.literal(sorted(share.partitions), _SMALLINTS)),
+                t.c.ordering_key != sa.all_(sa.literal(list(excluding), sa.ARRAY(sa.Text))),
+            )
+        )
+        return due
+
+    async def is_processed(self, event_id: str) -> bool:
+        """Whether a webhook with this event id was received and is done with."""
+        found = await self._connection.scalar(
+            sa.select(t.c.processed).where(t.c.event_id == event_id)
+        )
+        return bool(found)
+
+    async def count_by_outcome(self) -> Mapping[str, int]:
+        """How many webhooks are kept per outcome; `pending` and `dead` are counted too."""
+        outcome = sa.func.coalesce(t.c.outcome, "pending")
+        rows = await self._connection.execute(sa.select(outcome, sa.func.count()).group_by(outcome))
+        return {name: count for name, count in rows}  # noqa: C416 - rows are not plain tuples
+
+
+def _row(verdict: Verdict) -> dict[str, object]:
+    row: dict[str, object] = {
+        "id": verdict.id,
+        "processed": False,
+        "outcome": None,
+        "error_message": None,
+        "attempt_count": 0,
+        "next_attempt_at": None,
+        "waiting": False,
+    }
+    match verdict:
+        case Processed(outcome=outcome, note=note):
+            row |= {"processed": True, "outcome": str(outcome), "error_message": note}
+        case Postponed(next_attempt_at=due, reason=reason, failed=failed):
+            row |= {"next_attempt_at": due, "error_message": reason, "waiting": not failed}
+            row["attempt_count"] = int(failed)
+        case Dead(error=error):
+            row |= {"outcome": "dead", "error_message": error, "attempt_count": 1}
+    return row
+
+
+_SMALLINTS = sa.ARRAY(sa.SmallInteger)

@@ -1,0 +1,60 @@
+"""`trial_redemptions` and `paid_invoices`: what happens once only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapters.postgres.tables import paid_invoices, trial_redemptions
+
+
+class PostgresTrialLedger:
+    """One trial per user, ever."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def redeem(self, user_ids: Collection[UUID]) -> None:
+        """Note that these users have had their trial; noting it again changes nothing."""
+        if user_ids:
+            # Sorted, so that two workers lock the rows in one order.
+            await self._connection.execute(
+                insert(trial_redemptions).on_conflict_do_nothing(),
+                [{"user_id": user_id} for user_id in sorted(user_ids)],
+            )
+
+    async def redeemed(self, user_id: UUID) -> bool:
+        """Whether this user has had a trial."""
+        found = await self._connection.scalar(
+            sa.select(trial_redemptions.c.user_id).where(trial_redemptions.c.user_id == user_id)
+        )
+        return found is not None
+
+
+class PostgresPaidInvoices:
+    """Which invoices were told of as paid."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def known(self, invoice_refs: Collection[str]) -> set[str]:
+        """Those of these invoices that were told of already."""
+        if not invoice_refs:
+            return set()
+        column = paid_invoices.c.stripe_invoice_id
+        wanted = sa.literal(list(invoice_refs), sa.ARRAY(sa.Text))
+        return set(
+            await self._connection.scalars(sa.select(column).where(column == sa.any_(wanted)))
+        )
+
+    async def add(self, invoice_refs: Collection[str]) -> None:
+        """Note that these were told of; noting it again changes nothing."""
+        if invoice_refs:
+            await self._connection.execute(
+                insert(paid_invoices).on_conflict_do_nothing(),
+                [{"stripe_invoice_id": reference} for reference in sorted(invoice_refs)],
+            )

@@ -1,0 +1,96 @@
+"""`outbox_events`: what is to be published."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapters.postgres.arrays import as_arrays, insert_arrays
+from adapters.postgres.fence import hold_share
+from adapters.postgres.tables import outbox_events as t
+from ports.outbox import Message
+from ports.partitions import Share, partition_of
+from ports.wakeups import Stage
+
+_ADDED: Final = (
+    "id",
+    "subscription_id",
+    "version",
+    "type",
+    "body",
+    "ordering_key",
+    "partition",
+    "must_be_routed",
+)
+_ADD: Final = sa.text(
+    f"WITH written AS ({insert_arrays(t, _ADDED, 'RETURNING id')})"
+    f" SELECT pg_notify('{Stage.OUTBOX}', '') FROM written LIMIT 1"
+)
+_CLAIM: Final = sa.text(
+    "SELECT id, subscription_id, ordering_key, version, type, body, must_be_routed"
+    f" FROM {t.fullname} WHERE published_at IS NULL AND unrouted_at IS NULL"
+    " AND partition = ANY(CAST(:partitions AS smallint[]))"
+    " AND subscription_id <> ALL(CAST(:excluding AS uuid[]))"
+    " ORDER BY seq LIMIT :limit"
+)
+
+
+class PostgresOutbox:
+    """The messages, in the transaction of this connection."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, messages: Sequence[Message]) -> None:
+        """Write them down, in the order given."""
+        if not messages:
+            return
+        rows = [
+            {
+                "id": message.id,
+                "subscription_id": message.subscription_id,
+                "version": message.version,
+                "type": message.type,
+                "body": message.body,
+                "ordering_key": message.ordering_key,
+                "partition": partition_of(message.ordering_key),
+                "must_be_routed": message.must_be_routed,
+            }
+            for message in messages
+        ]
+        await self._connection.execute(_ADD, as_arrays(rows, _ADDED))
+
+    async def claim(
+        self, share: Share, *, limit: int, excluding: Collection[UUID] = ()
+    ) -> Sequence[Message]:
+        """The oldest unpublished messages of this share, in order. Raises LeaseLost."""
+        await hold_share(self._connection, share)
+        rows = await self._connection.execute(
+            _CLAIM,
+            {
+                "partitions": sorted(share.partitions),
+                "excluding": list(excluding),
+                "limit": limit,
+            },
+        )
+        return [Message(**row._mapping) for row in rows]
+
+    async def mark_published(self, message_ids: Collection[UUID], at: datetime) -> None:
+        """Note that the broker has confirmed exactly these."""
+        await self._mark(message_ids, {"published_at": at})
+
+    async def mark_unrouted(self, message_ids: Collection[UUID], at: datetime) -> None:
+        """Note that no queue wanted exactly these, and that they are given up."""
+        await self._mark(message_ids, {"unrouted_at": at})
+
+    async def _mark(self, message_ids: Collection[UUID], values: dict[str, datetime]) -> None:
+        if message_ids:
+            ids = sa.literal(list(message_ids), sa.ARRAY(sa.Uuid))
+            await self._connection.execute(
+                sa.update(t).where(t.c.id == sa.any_(ids)).values(values)
+            )

@@ -1,0 +1,133 @@
+"""`workers` and `worker_partitions`: who works on what.
+
+Every change begins with the row of the worker concerned. A transaction that commits work holds
+a shared lock on that row (see fence.py), so a share cannot shrink under it; a worker whose row
+was removed, or whose epoch has moved on, can commit nothing any more. All times are the
+database's: no two clocks have to agree.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from adapters.postgres.engine import storage_errors
+from adapters.postgres.tables import worker_partitions, workers
+from ports.partitions import PARTITIONS, Share
+
+# How long a worker is believed alive without a sign of life, in seconds: several renewals, and
+# longer than a garbage collection or a slow disk may take.
+LEASE_SECONDS = 10.0
+
+
+class PostgresPartitions:
+    """The share of one worker."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        worker: UUID | None = None,
+    ) -> None:
+        self._engine = engine
+        self._lease_seconds = lease_seconds
+        self._share = Share(worker or uuid4(), epoch=0)
+
+    def held(self) -> Share:
+        """The share as far as is known here."""
+        return self._share
+
+    async def renew(self) -> bool:
+        """Say that this worker is alive and take a fair share; whether the share changed."""
+        with storage_errors():
+            async with self._engine.begin() as connection:
+                share = await self._renew(connection)
+        changed, self._share = share != self._share, share
+        return changed
+
+    async def release(self) -> None:
+        """Give everything back at once."""
+        share, self._share = self._share, Share(self._share.worker, self._share.epoch)
+        with storage_errors():
+            async with self._engine.begin() as connection:
+                await connection.execute(sa.delete(workers).where(workers.c.id == share.worker))
+
+    async def _renew(self, connection: AsyncConnection) -> Share:
+        me = self._share.worker
+        epoch = await self._sign_of_life(connection)
+        await self._bury_the_dead(connection)
+        fair = await self._fair_share(connection)
+        mine = set(
+            await connection.scalars(
+                sa.select(worker_partitions.c.partition).where(worker_partitions.c.worker_id == me)
+            )
+        )
+        if len(mine) > fair:
+            surplus = set(sorted(mine)[fair:])
+            await self._assign(connection, surplus, None)
+            mine -= surplus
+            epoch += 1
+            await connection.execute(
+                sa.update(workers).where(workers.c.id == me).values(epoch=epoch)
+            )
+        elif len(mine) < fair:
+            free = set(
+                await connection.scalars(
+                    sa.select(worker_partitions.c.partition)
+                    .where(worker_partitions.c.worker_id.is_(None))
+                    .order_by(worker_partitions.c.partition)
+                    .limit(fair - len(mine))
+                    .with_for_update(skip_locked=True)
+                )
+            )
+            await self._assign(connection, free, me)
+            mine |= free
+        return Share(me, epoch, frozenset(mine))
+
+    async def _sign_of_life(self, connection: AsyncConnection) -> int:
+        """Extend our lease; a worker that was buried begins anew, in a later epoch."""
+        until = sa.func.now() + sa.func.make_interval(0, 0, 0, 0, 0, 0, self._lease_seconds)
+        epoch: int | None = await connection.scalar(
+            insert(workers)
+            .values(id=self._share.worker, epoch=self._share.epoch + 1, expires_at=until)
+            .on_conflict_do_update(index_elements=[workers.c.id], set_={"expires_at": until})
+            .returning(workers.c.epoch)
+        )
+        assert epoch is not None, "an upsert returns its row"
+        return epoch
+
+    async def _bury_the_dead(self, connection: AsyncConnection) -> None:
+        """Remove expired workers, which frees their partitions.
+
+        One that is locked is just committing; it is passed over and looked at again next time.
+        """
+        expired = (
+            sa.select(workers.c.id)
+            .where(workers.c.expires_at < sa.func.now())
+            .with_for_update(skip_locked=True)
+        )
+        await connection.execute(sa.delete(workers).where(workers.c.id.in_(expired)))
+
+    async def _fair_share(self, connection: AsyncConnection) -> int:
+        known = await connection.scalar(sa.select(sa.func.count()).select_from(worker_partitions))
+        if known != PARTITIONS:
+            await connection.execute(
+                insert(worker_partitions).on_conflict_do_nothing(),
+                [{"partition": partition} for partition in range(PARTITIONS)],
+            )
+        alive: int = await connection.scalar(sa.select(sa.func.count()).select_from(workers)) or 1
+        return -(-PARTITIONS // alive)
+
+    async def _assign(
+        self, connection: AsyncConnection, partitions: set[int], worker: UUID | None
+    ) -> None:
+        if partitions:
+            await connection.execute(
+                sa.update(worker_partitions)
+                .where(worker_partitions.c.partition.in_(partitions))
+                .values(worker_id=worker)
+            )

@@ -1,0 +1,104 @@
+"""`subscriptions`: the aggregates."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapters.postgres.arrays import as_arrays, insert_arrays
+from adapters.postgres.tables import subscriptions as t
+from domain.subscription import Snapshot, Subscription
+
+
+class PostgresSubscriptions:
+    """The aggregates, in the transaction of this connection."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def find(self, subscription_refs: Collection[str]) -> Sequence[Subscription]:
+        """The subscriptions with these references; unknown references are left out."""
+        if not subscription_refs:
+            return []
+        wanted = sa.literal(list(subscription_refs), sa.ARRAY(sa.Text))
+        rows = await self._connection.execute(
+            sa.select(t).where(t.c.stripe_subscription_id == sa.any_(wanted))
+        )
+        return [_read(row) for row in rows]
+
+    async def of_user(self, user_id: UUID) -> Sequence[Subscription]:
+        """Every subscription the user ever had, the newest first."""
+        rows = await self._connection.execute(
+            sa.select(t)
+            .where(t.c.user_id == user_id, t.c.stripe_subscription_id.is_not(None))
+            .order_by(t.c.start_date.desc().nulls_last(), t.c.id)
+        )
+        return [_read(row) for row in rows]
+
+    async def save(self, subscriptions: Sequence[Subscription]) -> None:
+        """Insert or update by reference. The caller holds the lease of their partitions."""
+        if subscriptions:
+            rows = [_write(subscription) for subscription in subscriptions]
+            await self._connection.execute(_UPSERT, as_arrays(rows, _COLUMNS))
+
+
+def _read(row: sa.Row[Any]) -> Subscription:
+    return Subscription(
+        user_id=row.user_id,
+        customer_ref=row.stripe_customer_id,
+        subscription_ref=row.stripe_subscription_id,
+        livemode=row.livemode,
+        facts=Snapshot(
+            status=row.status,
+            plan=row.plan,
+            interval=row.billing_interval,
+            price_ref=row.stripe_price_id,
+            start=row.start_date,
+            end=row.end_date,
+            trial_end=row.trial_end_date,
+            current_period_start=row.current_period_start,
+            current_period_end=row.current_period_end,
+            cancel_at=row.cancel_at,
+        ),
+        activated=row.activated,
+        version=row.version,
+        as_of=row.as_of,
+    )
+
+
+def _write(subscription: Subscription) -> dict[str, object]:
+    facts = subscription.facts
+    return {
+        "id": subscription.id,
+        "user_id": subscription.user_id,
+        "stripe_customer_id": subscription.customer_ref,
+        "stripe_subscription_id": subscription.subscription_ref,
+        "livemode": subscription.livemode,
+        "status": str(facts.status),
+        "plan": str(facts.plan),
+        "billing_interval": facts.interval,
+        "stripe_price_id": facts.price_ref,
+        "start_date": facts.start,
+        "end_date": facts.end,
+        "trial_end_date": facts.trial_end,
+        "current_period_start": facts.current_period_start,
+        "current_period_end": facts.current_period_end,
+        "cancel_at": facts.cancel_at,
+        "activated": subscription.activated,
+        "version": subscription.version,
+        "as_of": subscription.as_of,
+    }
+
+
+_COLUMNS: Final = tuple(c.name for c in t.c if c.name not in ("created_at", "updated_at"))
+_UPSERT: Final = insert_arrays(
+    t,
+    _COLUMNS,
+    "ON CONFLICT (stripe_subscription_id) WHERE stripe_subscription_id IS NOT NULL"
+    " DO UPDATE SET updated_at = now(), "
+    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "id"),
+)

@@ -1,0 +1,60 @@
+"""One transaction of PostgreSQL over all repositories."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from adapters.postgres.customers import PostgresCustomers
+from adapters.postgres.engine import storage_errors
+from adapters.postgres.inbox import PostgresInbox
+from adapters.postgres.ledgers import PostgresPaidInvoices, PostgresTrialLedger
+from adapters.postgres.outbox import PostgresOutbox
+from adapters.postgres.subscriptions import PostgresSubscriptions
+
+
+class PostgresUnitOfWork:
+    """Rolls back unless committed."""
+
+    customers: PostgresCustomers
+    subscriptions: PostgresSubscriptions
+    trials: PostgresTrialLedger
+    paid_invoices: PostgresPaidInvoices
+    inbox: PostgresInbox
+    outbox: PostgresOutbox
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._connection: AsyncConnection | None = None
+
+    async def __aenter__(self) -> Self:
+        with storage_errors():
+            connection = await self._engine.connect()
+        self._connection = connection
+        self.customers = PostgresCustomers(connection)
+        self.subscriptions = PostgresSubscriptions(connection)
+        self.trials = PostgresTrialLedger(connection)
+        self.paid_invoices = PostgresPaidInvoices(connection)
+        self.inbox = PostgresInbox(connection)
+        self.outbox = PostgresOutbox(connection)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._connection is not None, "the unit of work was not entered"
+        connection, self._connection = self._connection, None
+        with storage_errors():
+            await connection.close()  # which rolls back what was not committed
+            if exc is not None:
+                raise exc
+
+    async def commit(self) -> None:
+        """Make it durable."""
+        assert self._connection is not None, "the unit of work was not entered"
+        await self._connection.commit()

@@ -1,0 +1,1 @@
+"""The way out: a durable topic exchange, published to with confirms."""

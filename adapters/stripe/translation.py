@@ -1,0 +1,345 @@
+"""Stripe's words to ours: objects to snapshots, events to commands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from adapters.stripe import shapes
+from adapters.stripe.shapes import Expandable, reference
+from domain import commands
+from domain.commands import Command, Owner
+from domain.errors import InvalidMoney
+from domain.events import PaymentFailure
+from domain.money import Money
+from domain.plans import Offer, Plan, PriceList
+from domain.subscription import ENDED, Snapshot, Status
+from domain.watermark import Rank, watermark
+from ports.webhooks import Unhandled, UnreadableWebhook
+
+# An id or a status as Stripe writes them. Anything else does not go into our columns.
+_REFERENCE: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_STATUS: Final = re.compile(r"[a-z][a-z0-9_]{0,49}")
+_LONGEST_TEXT: Final = 255
+
+Object = TypeVar("Object")
+
+_STATUSES: Final = {"incomplete_expired": Status.EXPIRED}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as the functions below need it. `data` is its raw `data` member."""
+
+    type: str
+    created: datetime
+    livemode: bool
+    data: bytes | msgspec.Raw
+
+
+def to_command(event: Event, prices: PriceList) -> Command | Unhandled:
+    """What an event tells us to do. Raises UnreadableWebhook where its shape is not as we know."""
+    translate = _TRANSLATIONS.get(event.type)
+    if translate is None:
+        return Unhandled("nothing of ours follows from this type of event")
+    try:
+        return translate(event, prices)
+    except (msgspec.DecodeError, InvalidMoney, ValueError, OverflowError, RecursionError) as error:
+        raise UnreadableWebhook(f"{event.type}: {error}") from error
+
+
+def to_snapshot(
+    subscription: shapes.Subscription, prices: PriceList, *, ended_at: datetime | None = None
+) -> Snapshot:
+    """A subscription in our terms. `ended_at` is taken where it has ended but says not when."""
+    status = _status(subscription)
+    item, offer = _what_was_bought(subscription, prices)
+    price_ref, interval = _price_of(item, subscription.plan)
+    period_start = item.current_period_start if item else None
+    period_end = item.current_period_end if item else None
+    period_end = period_end or subscription.current_period_end
+    has_ended = status in ENDED
+    ends = subscription.cancel_at
+    if ends is None and subscription.cancel_at_period_end:
+        ends = period_end or subscription.trial_end
+    return Snapshot(
+        status=status,
+        plan=str(offer.plan) if offer else str(Plan.UNKNOWN),
+        interval=str(offer.interval) if offer else interval,
+        price_ref=price_ref,
+        start=moment(subscription.start_date or subscription.created),
+        end=(moment(subscription.ended_at or subscription.canceled_at) or ended_at)
+        if has_ended
+        else None,
+        trial_end=moment(subscription.trial_end),
+        current_period_start=moment(period_start or subscription.current_period_start),
+        current_period_end=moment(period_end),
+        cancel_at=None if has_ended else moment(ends),
+    )
+
+
+def moment(seconds: int | None) -> datetime | None:
+    """Unix seconds as an aware datetime. Raises ValueError or OverflowError out of range."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def user_of(metadata: Mapping[str, Any] | None) -> UUID | None:
+    """The user we named in an object's metadata; what is not one of our ids names nobody."""
+    try:
+        return UUID(metadata["user_id"]) if metadata else None
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def clean(text: str | None) -> str | None:
+    """A name or an address as our columns take it."""
+    return None if text is None else text.replace("\x00", "")[:_LONGEST_TEXT]
+
+
+def email_of(customer: shapes.Customer) -> str | None:
+    """The email; one that is too long to be an address is none (RFC 5321: at most 254)."""
+    email = customer.email
+    return None if email is None or len(email) > _LONGEST_TEXT else clean(email) or None
+
+
+def _apply_change(rank: Rank, *, trial_ending: bool = False) -> _Translation:
+    def translate(event: Event, prices: PriceList) -> Command:
+        seen = _object(event, _SUBSCRIPTION)
+        if rank is Rank.DELETED and seen.status not in ("canceled", "incomplete_expired"):
+            seen.status = "canceled"  # what is deleted has ended, whatever its last status was
+        return commands.ApplySubscriptionChange(
+            subscription_ref=_required(seen.id, "subscription.id"),
+            owner=Owner(
+                customer_ref=_reference(seen.customer, "subscription.customer"),
+                user_id=user_of(seen.metadata),
+                ours=_what_was_bought(seen, prices)[1] is not None,
+                livemode=event.livemode,
+            ),
+            snapshot=to_snapshot(seen, prices, ended_at=event.created),
+            as_of=watermark(event.created, rank),
+            trial_ending=trial_ending,
+        )
+
+    return translate
+
+
+def _invoice_paid(event: Event, prices: PriceList) -> Command | Unhandled:
+    invoice = _object(event, _INVOICE)
+    subscription_ref = _subscription_ref(invoice)
+    if subscription_ref is None:
+        return _NO_SUBSCRIPTION
+    return commands.RecordInvoicePaid(
+        subscription_ref=subscription_ref,
+        owner=_owner_of_invoice(invoice, event, prices),
+        invoice_ref=_required(invoice.id, "invoice.id"),
+        amount=Money(invoice.amount_paid, invoice.currency.lower()),
+        at=event.created,
+        hosted_invoice_url=invoice.hosted_invoice_url,
+        invoice_pdf=invoice.invoice_pdf,
+    )
+
+
+def _payment_failed(reason: PaymentFailure) -> _Translation:
+    def translate(event: Event, prices: PriceList) -> Command | Unhandled:
+        invoice = _object(event, _INVOICE)
+        subscription_ref = _subscription_ref(invoice)
+        if subscription_ref is None:
+            return _NO_SUBSCRIPTION
+        owed = invoice.amount_remaining
+        return commands.RecordPaymentFailure(
+            subscription_ref=subscription_ref,
+            owner=_owner_of_invoice(invoice, event, prices),
+            invoice_ref=_required(invoice.id, "invoice.id"),
+            amount=Money(invoice.amount_due if owed is None else owed, invoice.currency.lower()),
+            reason=reason,
+            attempt_count=invoice.attempt_count or 0,
+            next_attempt_at=moment(invoice.next_payment_attempt),
+            at=event.created,
+            hosted_invoice_url=invoice.hosted_invoice_url,
+        )
+
+    return translate
+
+
+def _update_customer(rank: Rank) -> _Translation:
+    def translate(event: Event, prices: PriceList) -> Command:
+        customer = _object(event, _CUSTOMER)
+        return commands.UpdateCustomer(
+            customer_ref=_required(customer.id, "customer.id"),
+            user_id=user_of(customer.metadata),
+            email=email_of(customer),
+            name=clean(customer.name),
+            provider_created_at=moment(customer.created),
+            as_of=watermark(event.created, rank),
+            livemode=event.livemode,
+        )
+
+    return translate
+
+
+def _retire_customer(event: Event, prices: PriceList) -> Command:
+    customer = _object(event, _CUSTOMER)
+    return commands.RetireCustomer(
+        customer_ref=_required(customer.id, "customer.id"),
+        at=event.created,
+        livemode=event.livemode,
+    )
+
+
+def _checkout_completed(event: Event, prices: PriceList) -> Command | Unhandled:
+    session = _object(event, _CHECKOUT_SESSION)
+    subscription_ref = _reference(session.subscription, "checkout.session.subscription")
+    if subscription_ref is None:
+        return _NO_SUBSCRIPTION
+    return commands.CompleteCheckout(
+        session_ref=_required(session.id, "checkout.session.id"),
+        owner=_owner_of_session(session, event),
+        subscription_ref=subscription_ref,
+    )
+
+
+def _checkout_expired(event: Event, prices: PriceList) -> Command:
+    session = _object(event, _CHECKOUT_SESSION)
+    return commands.ExpireCheckout(
+        session_ref=_required(session.id, "checkout.session.id"),
+        owner=_owner_of_session(session, event),
+    )
+
+
+_Translation = Callable[[Event, PriceList], Command | Unhandled]
+
+# Every type of event we act on. What the product needs is listed first, then what keeps it
+# right; the endpoint at Stripe should be subscribed to exactly these.
+_TRANSLATIONS: Final[Mapping[str, _Translation]] = {
+    "customer.subscription.created": _apply_change(Rank.CREATED),
+    "customer.subscription.updated": _apply_change(Rank.UPDATED),
+    "customer.subscription.deleted": _apply_change(Rank.DELETED),
+    "customer.subscription.trial_will_end": _apply_change(Rank.UPDATED, trial_ending=True),
+    "invoice.payment_succeeded": _invoice_paid,
+    "invoice.payment_failed": _payment_failed(PaymentFailure.DECLINED),
+    "customer.subscription.paused": _apply_change(Rank.UPDATED),
+    "customer.subscription.resumed": _apply_change(Rank.UPDATED),
+    "invoice.paid": _invoice_paid,
+    "invoice.payment_action_required": _payment_failed(PaymentFailure.ACTION_REQUIRED),
+    "checkout.session.completed": _checkout_completed,
+    "checkout.session.expired": _checkout_expired,
+    "customer.created": _update_customer(Rank.CREATED),
+    "customer.updated": _update_customer(Rank.UPDATED),
+    "customer.deleted": _retire_customer,
+}
+HANDLED_TYPES: Final = frozenset(_TRANSLATIONS)
+
+_NO_SUBSCRIPTION: Final = Unhandled("it belongs to no subscription", foreign=True)
+
+
+class _Data(msgspec.Struct, Generic[Object]):
+    object: Object
+
+
+_SUBSCRIPTION: Final = msgspec.json.Decoder(_Data[shapes.Subscription])
+_INVOICE: Final = msgspec.json.Decoder(_Data[shapes.Invoice])
+_CUSTOMER: Final = msgspec.json.Decoder(_Data[shapes.Customer])
+_CHECKOUT_SESSION: Final = msgspec.json.Decoder(_Data[shapes.CheckoutSession])
+
+
+def _object(event: Event, decoder: msgspec.json.Decoder[_Data[Object]]) -> Object:
+    return decoder.decode(event.data).object
+
+
+def _status(subscription: shapes.Subscription) -> str:
+    status = subscription.status
+    if not _STATUS.fullmatch(status):
+        raise ValueError("subscription.status is not the name of a status")
+    if status == Status.TRIALING and _awaits_a_card(subscription.pending_setup_intent):
+        return Status.INCOMPLETE
+    return _STATUSES.get(status, status)
+
+
+def _awaits_a_card(setup_intent: Expandable) -> bool:
+    if isinstance(setup_intent, shapes.Expanded):
+        return setup_intent.status != "succeeded"
+    return setup_intent is not None
+
+
+def _what_was_bought(
+    subscription: shapes.Subscription, prices: PriceList
+) -> tuple[shapes.SubscriptionItem | None, Offer | None]:
+    """The item with one of our prices, else the first one, and our offer behind it."""
+    items = subscription.items.data if subscription.items else []
+    for item in items:
+        offer = _offer(item.price, item.plan, prices)
+        if offer is not None:
+            return item, offer
+    return (items[0] if items else None), _offer(None, subscription.plan, prices)
+
+
+def _price_of(
+    item: shapes.SubscriptionItem | None, plan: shapes.LegacyPlan | None
+) -> tuple[str | None, str | None]:
+    """The reference of the price and how often it is billed."""
+    price = item.price if item else None
+    plan = (item.plan if item else None) or plan
+    reference_ = price.id if isinstance(price, shapes.Price) else price
+    interval = (
+        price.recurring.interval if isinstance(price, shapes.Price) and price.recurring else None
+    )
+    return (
+        _reference(reference_ or (plan.id if plan else None), "price.id"),
+        interval or (plan.interval if plan else None),
+    )
+
+
+def _offer(
+    price: shapes.Price | str | None, plan: shapes.LegacyPlan | None, prices: PriceList
+) -> Offer | None:
+    if isinstance(price, shapes.Price):
+        return prices.find(lookup_key=price.lookup_key, price_ref=price.id)
+    return prices.find(price_ref=price or (plan.id if plan else None))
+
+
+def _owner_of_invoice(invoice: shapes.Invoice, event: Event, prices: PriceList) -> Owner:
+    details = (invoice.parent and invoice.parent.subscription_details) or (
+        invoice.subscription_details
+    )
+    return Owner(
+        customer_ref=_reference(invoice.customer, "invoice.customer"),
+        user_id=user_of(details.metadata if details else None),
+        ours=any(offer is not None for offer in _offers_on(invoice, prices)),
+        livemode=event.livemode,
+    )
+
+
+def _offers_on(invoice: shapes.Invoice, prices: PriceList) -> Iterator[Offer | None]:
+    lines: Iterable[shapes.InvoiceLine] = invoice.lines.data if invoice.lines else ()
+    for line in lines:
+        details = line.pricing.price_details if line.pricing else None
+        yield _offer((details.price if details else None) or line.price, line.plan, prices)
+
+
+def _owner_of_session(session: shapes.CheckoutSession, event: Event) -> Owner:
+    return Owner(
+        customer_ref=_reference(session.customer, "checkout.session.customer"),
+        user_id=user_of(session.metadata),
+        livemode=event.livemode,
+    )
+
+
+def _subscription_ref(invoice: shapes.Invoice) -> str | None:
+    return _reference(shapes.subscription_of(invoice), "invoice.subscription")
+
+
+def _reference(value: Expandable, name: str) -> str | None:
+    found = reference(value)
+    return None if found is None else _required(found, name)
+
+
+def _required(value: str, name: str) -> str:
+    if not _REFERENCE.fullmatch(value):
+        raise ValueError(f"{name} is not an id")
+    return value

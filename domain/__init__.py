@@ -1,0 +1,1 @@
+"""What a subscription is: rules and facts, free of any technology (standard library only)."""

@@ -1,0 +1,45 @@
+"""A user's account at the payment provider."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from domain.errors import CustomerAlreadyLinked
+
+
+@dataclass(slots=True)
+class Customer:
+    """The link between one of our users and a customer at the provider.
+
+    `user_id` is None only for a customer whose deletion was heard of before anything else.
+    `retired_at` is set once the provider has deleted the customer: the user may then be linked
+    to a new one. `as_of` is the watermark of the newest customer event that was applied.
+    """
+
+    user_id: UUID | None
+    customer_ref: str | None = None
+    email: str | None = None
+    name: str | None = None
+    livemode: bool = False
+    provider_created_at: datetime | None = None
+    as_of: datetime | None = None
+    retired_at: datetime | None = None
+
+    def link_customer(self, customer_ref: str) -> None:
+        """Set the provider's reference. Raises CustomerAlreadyLinked if one is set."""
+        if self.customer_ref is not None:
+            raise CustomerAlreadyLinked(
+                f"user {self.user_id} is already linked to customer {self.customer_ref}: "
+                "a customer reference cannot be set twice"
+            )
+        self.customer_ref = customer_ref
+
+    def update_contact(self, email: str | None, name: str | None, as_of: datetime) -> None:
+        """Take over what the provider knows as of this watermark."""
+        self.email, self.name, self.as_of = email, name, as_of
+
+    def retire(self, at: datetime) -> None:
+        """Note that the provider has deleted this customer; the first time it happened counts."""
+        self.retired_at = at if self.retired_at is None else min(self.retired_at, at)

@@ -1,0 +1,58 @@
+"""What can be refused, and why.
+
+PaymentsError
+├── RuleViolation              a user asked for what the rules forbid
+│   ├── CustomerAlreadyLinked
+│   ├── InvalidPeriod
+│   ├── NoActiveSubscription
+│   └── AlreadyCanceled
+├── TransitionRefused          the status does not allow this action
+├── InvalidMoney
+├── OwnershipConflict          two sources name different users: a person must decide
+├── OwnerUnknown               ours by its price, but nobody knows whose
+└── Unsettled                  two facts contradict each other and nobody can settle it
+"""
+
+
+class PaymentsError(Exception):
+    """Base of every error this service raises on purpose."""
+
+
+class RuleViolation(PaymentsError):
+    """A user asked for something the rules of the product forbid."""
+
+
+class CustomerAlreadyLinked(RuleViolation):
+    """A customer reference cannot be set twice."""
+
+
+class InvalidPeriod(RuleViolation):
+    """An end must come after its start."""
+
+
+class NoActiveSubscription(RuleViolation):
+    """What has no active subscription cannot be canceled."""
+
+
+class AlreadyCanceled(RuleViolation):
+    """Nothing can be canceled twice."""
+
+
+class TransitionRefused(PaymentsError):
+    """The subscription's status has no such transition."""
+
+
+class InvalidMoney(PaymentsError):
+    """An amount or a currency that cannot be one."""
+
+
+class OwnershipConflict(PaymentsError):
+    """Two sources name different users for the same subscription or customer."""
+
+
+class OwnerUnknown(PaymentsError):
+    """A subscription to one of our prices whose user nobody can name (yet)."""
+
+
+class Unsettled(PaymentsError):
+    """Two facts of one second contradict each other, and the provider cannot say which holds."""

@@ -1,0 +1,69 @@
+"""The plans that are sold, and what each costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.money import Money
+
+
+class Plan(StrEnum):
+    """What a user subscribes to; UNKNOWN is a retired or foreign price, shown to an operator."""
+
+    GENERAL = "general"
+    EVENT_ORGANIZER = "event_organizer"
+    UNKNOWN = "unknown"
+
+
+class Interval(StrEnum):
+    """How often a plan is billed."""
+
+    MONTH = "month"
+    YEAR = "year"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One way to buy a plan. `lookup_key` is the name under which the provider keeps its price."""
+
+    lookup_key: str
+    plan: Plan
+    interval: Interval
+    price: Money
+
+
+class PriceList:
+    """Every offer, found by its lookup key or by the provider's reference of a price.
+
+    Which references belong to an offer is learned from the provider while the service runs. A
+    reference once learned stays: whoever bought at an earlier price keeps it.
+    """
+
+    def __init__(self, offers: Iterable[Offer]) -> None:
+        self._by_key = {offer.lookup_key: offer for offer in offers}
+        self._by_ref: dict[str, Offer] = {}
+        self._current: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[Offer]:
+        return iter(self._by_key.values())
+
+    def find(self, *, lookup_key: str | None = None, price_ref: str | None = None) -> Offer | None:
+        """The offer a price belongs to, or None where it is not one of ours."""
+        if lookup_key is not None and lookup_key in self._by_key:
+            return self._by_key[lookup_key]
+        return None if price_ref is None else self._by_ref.get(price_ref)
+
+    def learn(self, prices: Mapping[str, Offer], current: Mapping[str, str]) -> None:
+        """Take over what the provider knows.
+
+        `prices` holds every price reference and its offer, `current` the reference sold now under
+        each lookup key.
+        """
+        self._by_ref.update(prices)
+        self._current.update(current)
+
+    def current_ref(self, lookup_key: str) -> str | None:
+        """The reference of the price sold now under this lookup key; None before it is known."""
+        return self._current.get(lookup_key)

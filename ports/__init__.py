@@ -1,0 +1,18 @@
+"""What the service needs of the world. Each port is one file; its adapters bear the same name.
+
+    webhooks          is this delivery genuine, and which command is it?
+    inbox             what was received: durable before it is answered, claimed in order
+    unit_of_work      one transaction over everything below
+      customers       which user is which customer
+      subscriptions   the aggregates
+      ledgers         what happens once only: trials granted, invoices told of as paid
+      outbox          what is to be published, in order per subscription
+    partitions        which part of the work is this worker's
+    event_publisher   publish and know that it arrived
+    payment_provider  ask the provider for the truth
+    wakeups           wake the next stage
+    clock             what time it is
+    health            can it work at all?
+
+A port is a Protocol whose docstring is its promise; tests/contract holds every adapter to it.
+"""

@@ -1,0 +1,146 @@
+"""What was received from the provider: durable before it is answered, worked off in order."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from ports.partitions import Share
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedWebhook:
+    """A genuine delivery, as it came.
+
+    `ordering_key` names what must be worked on one at a time (the subscription, else the
+    customer, else the event itself). `created` is the provider's stamp, `payload` the signed
+    bytes.
+    """
+
+    event_id: str
+    event_type: str
+    ordering_key: str
+    livemode: bool
+    api_version: str | None
+    created: datetime
+    payload: bytes
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedWebhook:
+    """A delivery this worker is to work on. `attempts` counts the failures so far."""
+
+    id: UUID
+    event_id: str
+    event_type: str
+    ordering_key: str
+    livemode: bool
+    payload: bytes
+    traceparent: str
+    received_at: datetime
+    attempts: int
+
+
+class Outcome(StrEnum):
+    """What became of a processed webhook."""
+
+    APPLIED = "applied"
+    STALE = "stale"  # a newer snapshot was applied before it
+    IGNORED = "ignored"  # nothing we act on
+    FOREIGN = "foreign"  # another product's, on the same account
+    WRONG_MODE = "wrong_mode"  # a test event at a live service, or the reverse
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """A webhook that is done with, and why it came out as it did."""
+
+    id: UUID
+    outcome: Outcome
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """A webhook that is to be tried again at `next_attempt_at`.
+
+    `failed` counts it as an attempt; one that merely waits for its subscription is not.
+    """
+
+    id: UUID
+    next_attempt_at: datetime
+    reason: str
+    failed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A webhook that is given up: kept with its error until an operator replays it."""
+
+    id: UUID
+    error: str
+
+
+Verdict = Processed | Postponed | Dead
+
+
+class Overloaded(Exception):
+    """More webhooks are waiting to be written than are worth queueing: ask the sender to retry."""
+
+
+class Intake(Protocol):
+    """The receiving end of the inbox, outside any unit of work."""
+
+    async def record(self, webhook: ReceivedWebhook) -> bool:
+        """Write it down; True where it is new, False where its event id was known.
+
+        Returns only when the row is durable. Raises Overloaded, or StorageUnavailable where it
+        could not be written: then the sender must be told to try again.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Write what still waits."""
+        ...
+
+
+class Inbox(Protocol):
+    """The working end of the inbox, inside a unit of work."""
+
+    async def claim(
+        self,
+        share: Share,
+        *,
+        limit: int,
+        now: datetime,
+        excluding: Collection[str] = (),
+    ) -> Sequence[ClaimedWebhook]:
+        """The oldest webhooks of these partitions that are due, in the order of their arrival.
+
+        Ordering keys in `excluding` are passed over. Raises LeaseLost where the share is
+        no longer this worker's; until the unit of work ends nobody can take it.
+        """
+        ...
+
+    async def settle(self, verdicts: Sequence[Verdict]) -> None:
+        """Write down what became of claimed webhooks."""
+        ...
+
+    async def wake_waiting(self, ordering_keys: Collection[str], now: datetime) -> None:
+        """Make due what waits, without having failed, under these ordering keys."""
+        ...
+
+    async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> datetime | None:
+        """When the first webhook of these partitions that was postponed is due; None without."""
+        ...
+
+    async def is_processed(self, event_id: str) -> bool:
+        """Whether a webhook with this event id was received and is done with."""
+        ...
+
+    async def count_by_outcome(self) -> Mapping[str, int]:
+        """How many webhooks are kept per outcome; `pending` and `dead` are counted too."""
+        ...

@@ -1,0 +1,62 @@
+"""Ask the payment provider for the truth."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from domain.plans import Offer
+from domain.subscription import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderCustomer:
+    """A customer as the provider has it now; `user_id` from the metadata we put there."""
+
+    customer_ref: str
+    user_id: UUID | None = None
+    email: str | None = None
+    name: str | None = None
+    created: datetime | None = None
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The provider's prices: `by_ref` every reference ever sold, superseded ones included, with
+    its offer; `current` the reference sold now under each lookup key.
+    """
+
+    by_ref: Mapping[str, Offer]
+    current: Mapping[str, str]
+
+
+class ProviderUnavailable(Exception):
+    """The provider did not answer, or not usefully: trying again later may help."""
+
+
+class PaymentProvider(Protocol):
+    """The provider's own view. Every call goes over the network: never in a unit of work."""
+
+    async def fetch_customer(self, customer_ref: str) -> ProviderCustomer | None:
+        """The customer as it is now; None where the provider knows none.
+
+        Raises ProviderUnavailable.
+        """
+        ...
+
+    async def fetch_subscription(self, subscription_ref: str) -> Snapshot | None:
+        """The subscription as it is now; None where the provider knows none.
+
+        Raises ProviderUnavailable.
+        """
+        ...
+
+    async def fetch_prices(self, offers: Iterable[Offer]) -> Prices:
+        """The prices behind these offers. Raises ProviderUnavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        ...

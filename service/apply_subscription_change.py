@@ -1,0 +1,57 @@
+"""A snapshot of a subscription is taken over, in whatever order snapshots arrive."""
+
+from __future__ import annotations
+
+from domain.commands import ApplySubscriptionChange
+from domain.errors import Unsettled
+from domain.subscription import Freshness, Snapshot, Subscription
+from service.outcomes import APPLIED, FOREIGN, STALE, Held, Result
+from service.whose_is_it import identify
+from service.working_set import SubscriptionLookup, WorkingSet
+
+
+def apply_subscription_change(command: ApplySubscriptionChange, work: WorkingSet) -> Result:
+    """Believe the snapshot if it is news; pass a trial's ending on in any case."""
+    known = work.subscription(command.subscription_ref)
+    identity = identify(command.owner, known, work)
+    if identity is None:
+        return FOREIGN
+    subscription = known or Subscription(
+        user_id=identity.user_id,
+        customer_ref=command.owner.customer_ref,
+        subscription_ref=command.subscription_ref,
+        livemode=command.owner.livemode,
+    )
+    is_news = _take_over(subscription, command, work)
+    # Even a stale snapshot proves that a trial was had, so the ledger is the same in any order.
+    if command.snapshot.shows_a_used_trial:
+        work.use_trial(identity.user_id)
+    told = command.trial_ending and subscription.may_be_spoken_of
+    if told:
+        subscription.announce_trial_ending(
+            command.snapshot.trial_end, command.as_of.replace(microsecond=0), work.policy
+        )
+    if is_news or told:
+        work.put_subscription(subscription, identity.email)
+    if command.trial_ending and not told:
+        return Held("its subscription has not been activated yet", orphan=False)
+    return APPLIED if is_news or told else STALE
+
+
+def _take_over(
+    subscription: Subscription, command: ApplySubscriptionChange, work: WorkingSet
+) -> bool:
+    match subscription.freshness(command.snapshot, command.as_of):
+        case Freshness.NEWER:
+            subscription.observe(command.snapshot, command.as_of, work.policy)
+        case Freshness.TIE:
+            truth = work.ask(SubscriptionLookup(command.subscription_ref), once=True)
+            if not isinstance(truth, Snapshot):
+                raise Unsettled(
+                    f"two different updates of {command.subscription_ref} in one second, and the "
+                    "provider no longer knows it: compare its event log, then replay the right one"
+                )
+            subscription.observe(truth, command.as_of, work.policy)
+        case Freshness.STALE:
+            return False
+    return True

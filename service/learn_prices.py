@@ -1,0 +1,52 @@
+"""Which of the provider's prices are ours, asked at the start and then from time to time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from domain.plans import PriceList
+from ports.payment_provider import PaymentProvider, ProviderUnavailable
+from service.retry import RetryPolicy
+
+log = structlog.get_logger(__name__)
+
+# Prices change a few times a year; a new one is recognised by its lookup key at once anyway.
+REFRESH_SECONDS: Final = 3600.0
+_BACKOFF: Final = RetryPolicy(base=1.0, cap=60.0)
+
+
+class LearnPrices:
+    """Keeps the price list in step with the provider. Nothing waits for it."""
+
+    def __init__(self, provider: PaymentProvider, prices: PriceList) -> None:
+        self._provider = provider
+        self._prices = prices
+
+    async def run_once(self) -> None:
+        """Ask once. Raises ProviderUnavailable."""
+        found = await self._provider.fetch_prices(list(self._prices))
+        self._prices.learn(found.by_ref, found.current)
+        missing = [o.lookup_key for o in self._prices if o.lookup_key not in found.current]
+        if missing:
+            log.warning(
+                "prices_missing",
+                lookup_keys=missing,
+                hint="create prices with these lookup keys at the payment provider",
+            )
+
+    async def run(self) -> None:
+        """Ask for ever: sooner while the provider is away, until cancelled."""
+        failures = 0
+        while True:
+            try:
+                await self.run_once()
+                failures = 0
+                pause = REFRESH_SECONDS
+            except ProviderUnavailable as error:
+                failures += 1
+                pause = _BACKOFF.delay(failures).total_seconds()
+                log.warning("prices_unknown", error=str(error), retry_in_seconds=pause)
+            await asyncio.sleep(pause)

@@ -1,0 +1,69 @@
+"""Which user is which customer, kept in step with the provider."""
+
+from __future__ import annotations
+
+from domain.commands import CompleteCheckout, ExpireCheckout, RetireCustomer, UpdateCustomer
+from domain.customer import Customer
+from domain.errors import OwnershipConflict, Unsettled
+from ports.inbox import Outcome
+from ports.payment_provider import ProviderCustomer
+from service.outcomes import APPLIED, FOREIGN, STALE, Done, Result
+from service.whose_is_it import identify, link_user
+from service.working_set import CustomerLookup, WorkingSet
+
+
+def update_customer(command: UpdateCustomer, work: WorkingSet) -> Result:
+    """Take over name and email; a customer whose metadata names a user becomes that user's."""
+    customer = work.customer(command.customer_ref)
+    if customer is None and command.user_id is None:
+        return Done(Outcome.FOREIGN, "no user of ours")
+    customer = customer or Customer(None, command.customer_ref, livemode=command.livemode)
+    if customer.user_id is None and command.user_id is not None:
+        link_user(customer, command.user_id, work)
+    if command.user_id not in (None, customer.user_id):
+        raise OwnershipConflict(
+            f"customer {command.customer_ref} is user {customer.user_id}'s, but its metadata now "
+            f"names user {command.user_id}: correct metadata.user_id, then replay the event"
+        )
+    customer.provider_created_at = customer.provider_created_at or command.provider_created_at
+    if customer.as_of is None or command.as_of > customer.as_of:
+        customer.update_contact(command.email, command.name, command.as_of)
+    elif command.as_of < customer.as_of:
+        return STALE
+    elif (command.email, command.name) != (customer.email, customer.name):
+        truth = work.ask(CustomerLookup(command.customer_ref), once=True)
+        if not isinstance(truth, ProviderCustomer):
+            raise Unsettled(
+                f"two different updates of {command.customer_ref} in one second, and the provider "
+                "no longer knows it: compare its event log, then replay the right one"
+            )
+        customer.update_contact(truth.email, truth.name, command.as_of)
+    work.put_customer(customer)
+    return APPLIED
+
+
+def retire_customer(command: RetireCustomer, work: WorkingSet) -> Result:
+    """Let go of a deleted customer.
+
+    One we never heard of is remembered all the same: what comes late must not link it again.
+    """
+    customer = work.customer(command.customer_ref)
+    if customer is None:
+        stranger = Customer(None, command.customer_ref, livemode=command.livemode)
+        stranger.retire(command.at)
+        work.put_customer(stranger)
+        return FOREIGN
+    customer.retire(command.at)
+    work.put_customer(customer)
+    return APPLIED
+
+
+def complete_checkout(command: CompleteCheckout, work: WorkingSet) -> Result:
+    """Link the buyer; the subscription's own events tell what was bought."""
+    identity = identify(command.owner, None, work)
+    return FOREIGN if identity is None else APPLIED
+
+
+def expire_checkout(command: ExpireCheckout, work: WorkingSet) -> Result:
+    """Nothing was bought, so nothing changes."""
+    return Done(Outcome.IGNORED, "nothing was bought")

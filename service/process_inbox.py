@@ -1,0 +1,266 @@
+"""Webhooks that were written down are worked off: claimed, translated, applied, settled.
+
+One batch is one transaction: the changed subscriptions, the messages that tell of it and the
+marks on the webhooks are written together or not at all. Only the holder of a partition's lease
+can commit, so the webhooks of one subscription are applied one at a time, however many workers
+run and wherever one of them dies or stalls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from domain.commands import Command
+from domain.errors import OwnershipConflict, TransitionRefused
+from domain.subscription import AccessPolicy
+from ports.clock import Clock
+from ports.inbox import ClaimedWebhook, Dead, Outcome, Postponed, Processed, Verdict
+from ports.partitions import LeaseLost, Partitions
+from ports.payment_provider import ProviderUnavailable
+from ports.unit_of_work import StorageUnavailable, UnitOfWork
+from ports.wakeups import Stage, Wakeups
+from ports.webhooks import Unhandled, UnreadableWebhook, WebhookReader
+from service import message_bus
+from service.outcomes import Held
+from service.provider_lookups import ProviderLookups
+from service.retry import RetryPolicy
+from service.working_set import Lookup, LookupNeeded, WorkingSet
+
+log = structlog.get_logger(__name__)
+
+# An invoice whose subscription never shows up: Stripe redelivers for three days
+# (Stripe: Webhooks / retries), so after four the missing event will not come by itself.
+ORPHANS_WAIT: Final = timedelta(days=4)
+# A notice that waits is woken by what it waits for; looking at it once a day is a safety net.
+HELD_RECHECK: Final = timedelta(days=1)
+# Errors are kept in a column of this many characters.
+ERROR_LENGTH: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessingRules:
+    """How webhooks are worked off. `livemode` is the mode of the provider's key."""
+
+    livemode: bool
+    access: AccessPolicy = field(default_factory=AccessPolicy)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    batch_size: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _WrongMode:
+    """A webhook of the other mode than the service's."""
+
+
+_Meaning = Command | Unhandled | UnreadableWebhook | _WrongMode
+
+
+@dataclass(slots=True)
+class _Step:
+    """What one transaction came to."""
+
+    verdicts: list[tuple[ClaimedWebhook, Verdict]] = field(default_factory=list)
+    questions: dict[str, Lookup] = field(default_factory=dict)
+    messages: int = 0
+
+
+class ProcessInbox:
+    """Works off what is due in the partitions this worker holds."""
+
+    def __init__(
+        self,
+        unit_of_work: Callable[[], UnitOfWork],
+        reader: WebhookReader,
+        lookups: ProviderLookups,
+        partitions: Partitions,
+        wakeups: Wakeups,
+        clock: Clock,
+        rules: ProcessingRules,
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._reader = reader
+        self._lookups = lookups
+        self._partitions = partitions
+        self._wakeups = wakeups
+        self._clock = clock
+        self._rules = rules
+        self._one_by_one = 0
+
+    async def run_once(self) -> int:
+        """Work off one batch; returns how many webhooks were looked at, 0 where none was due.
+
+        Raises StorageUnavailable and LeaseLost: nothing was changed then, and it may be called
+        again.
+        """
+        batch: Sequence[ClaimedWebhook] = ()
+        try:
+            async with self._unit_of_work() as uow:
+                batch = await self._claim(uow)
+                step = await self._work_on(batch, uow)
+                await uow.commit()
+        except (StorageUnavailable, LeaseLost):
+            raise
+        except Exception as error:
+            # Something in the batch cannot be written. Going one by one finds it, so that it
+            # takes nobody else down with it.
+            log.exception("batch_failed", events=[webhook.event_id for webhook in batch])
+            if not batch:
+                raise
+            if len(batch) > 1:
+                self._one_by_one = len(batch)
+                return len(batch)
+            step = await self._fail(batch[0], error)
+        self._one_by_one = max(0, self._one_by_one - 1) if batch else 0
+        self._conclude(step)
+        return len(batch)
+
+    async def idle_time(self) -> timedelta | None:
+        """How long until something is due; None where nothing waits."""
+        async with self._unit_of_work() as uow:
+            due = await uow.inbox.next_due(
+                self._partitions.held(), excluding=self._lookups.busy_keys
+            )
+        return None if due is None else max(due - self._clock.now(), timedelta(0))
+
+    async def _claim(self, uow: UnitOfWork) -> Sequence[ClaimedWebhook]:
+        share = self._partitions.held()
+        if not share.partitions:
+            return ()
+        return await uow.inbox.claim(
+            share,
+            limit=1 if self._one_by_one else self._rules.batch_size,
+            now=self._clock.now(),
+            excluding=self._lookups.busy_keys,
+        )
+
+    async def _work_on(self, batch: Sequence[ClaimedWebhook], uow: UnitOfWork) -> _Step:
+        step = _Step()
+        if not batch:
+            return step
+        now = self._clock.now()
+        meanings = [(webhook, self._translate(webhook)) for webhook in batch]
+        work = await self._load(meanings, uow)
+        for webhook, meaning in meanings:
+            if webhook.ordering_key in step.questions:
+                continue  # waits behind the question, so that its subscription stays in order
+            try:
+                step.verdicts.append((webhook, self._judge(webhook, meaning, work, now)))
+            except LookupNeeded as needed:
+                if self._lookups.has_room_for(len(step.questions) + 1):
+                    step.questions[webhook.ordering_key] = needed.lookup
+                else:
+                    crowded = ProviderUnavailable("too many lookups are waiting for an answer")
+                    step.verdicts.append((webhook, self._failure(webhook, crowded, now)))
+        await work.flush(uow)
+        await uow.inbox.settle([verdict for _, verdict in step.verdicts])
+        if work.released:
+            await uow.inbox.wake_waiting(work.released, now)
+        step.messages = len(work.messages)
+        return step
+
+    def _translate(self, webhook: ClaimedWebhook) -> _Meaning:
+        if webhook.livemode != self._rules.livemode:
+            return _WrongMode()
+        try:
+            return self._reader.translate(webhook)
+        except UnreadableWebhook as error:
+            return error
+
+    async def _load(
+        self, meanings: Sequence[tuple[ClaimedWebhook, _Meaning]], uow: UnitOfWork
+    ) -> WorkingSet:
+        references = [
+            message_bus.references(meaning)
+            for _, meaning in meanings
+            if not isinstance(meaning, Unhandled | UnreadableWebhook | _WrongMode)
+        ]
+        answers = [
+            answer
+            for key in {webhook.ordering_key for webhook, _ in meanings}
+            for answer in self._lookups.answers_for(key).values()
+        ]
+        return await WorkingSet.load(uow, self._rules.access, references, answers)
+
+    def _judge(
+        self, webhook: ClaimedWebhook, meaning: _Meaning, work: WorkingSet, now: datetime
+    ) -> Verdict:
+        match meaning:
+            case _WrongMode():
+                mode = "live" if webhook.livemode else "test"
+                return Processed(
+                    webhook.id, Outcome.WRONG_MODE, f"a {mode} event, but the API key is not {mode}"
+                )
+            case Unhandled(note, foreign):
+                outcome = Outcome.FOREIGN if foreign else Outcome.IGNORED
+                return Processed(webhook.id, outcome, note)
+            case UnreadableWebhook():
+                return Dead(webhook.id, describe(meaning))
+        answers = self._lookups.answers_for(webhook.ordering_key)
+        work.turn_to(webhook.traceparent, webhook.attempts, answers)
+        try:
+            result = message_bus.handle(meaning, work)
+        except LookupNeeded:
+            raise
+        except Exception as error:
+            return self._failure(webhook, error, now)
+        if isinstance(result, Held):
+            if result.orphan and now - webhook.received_at >= ORPHANS_WAIT:
+                return Dead(webhook.id, f"{result.reason}: replay it once that has come")
+            return Postponed(webhook.id, now + HELD_RECHECK, result.reason, failed=False)
+        return Processed(webhook.id, result.outcome, result.note)
+
+    def _failure(self, webhook: ClaimedWebhook, error: Exception, now: datetime) -> Verdict:
+        if isinstance(error, OwnershipConflict | TransitionRefused):
+            return Dead(webhook.id, describe(error))  # no retry can change what they say
+        attempts = webhook.attempts + 1
+        # While the provider is away nothing is wrong with the webhook itself, so it stays alive.
+        if self._rules.retry.gives_up(attempts) and not isinstance(error, ProviderUnavailable):
+            return Dead(webhook.id, describe(error))
+        return Postponed(webhook.id, now + self._rules.retry.delay(attempts), describe(error))
+
+    async def _fail(self, webhook: ClaimedWebhook, error: Exception) -> _Step:
+        step = _Step([(webhook, self._failure(webhook, error, self._clock.now()))])
+        async with self._unit_of_work() as uow:
+            # Claiming again holds the leases: a worker that was replaced must not fail anything.
+            if webhook.id in {claimed.id for claimed in await self._claim(uow)}:
+                await uow.inbox.settle([verdict for _, verdict in step.verdicts])
+                await uow.commit()
+        return step
+
+    def _conclude(self, step: _Step) -> None:
+        self._lookups.forget(
+            {webhook.ordering_key for webhook, _ in step.verdicts} - step.questions.keys()
+        )
+        for key, lookup in step.questions.items():
+            self._lookups.ask(key, lookup)
+        if step.messages:
+            self._wakeups.wake(Stage.OUTBOX)
+        for webhook, verdict in step.verdicts:
+            _log(webhook, verdict)
+
+
+def describe(error: BaseException) -> str:
+    """An error as it is kept: its kind and its words, of bounded length."""
+    return f"{type(error).__name__}: {error}"[:ERROR_LENGTH]
+
+
+def _log(webhook: ClaimedWebhook, verdict: Verdict) -> None:
+    about = log.bind(
+        event_id=webhook.event_id,
+        event_type=webhook.event_type,
+        trace_id=webhook.traceparent[3:35],
+    )
+    match verdict:
+        case Processed(outcome=outcome, note=note):
+            about.info("webhook_processed", outcome=str(outcome), note=note)
+        case Postponed(reason=reason, failed=True):
+            about.warning("webhook_retry", error=reason, attempts=webhook.attempts + 1)
+        case Postponed(reason=reason):
+            about.info("webhook_held", reason=reason)
+        case Dead(error=error):
+            about.error("webhook_dead", error=error)

@@ -1,0 +1,144 @@
+"""What was written to the outbox goes out, in order per subscription.
+
+A message leaves only after its predecessor of the same subscription was confirmed; messages of
+different subscriptions travel side by side. Exactly the confirmed ones are marked. A crash in
+between publishes some again, with the same ids.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from ports.clock import Clock
+from ports.event_publisher import Delivery, EventPublisher
+from ports.outbox import Message
+from ports.partitions import Partitions
+from ports.unit_of_work import UnitOfWork
+from service.retry import RetryPolicy
+
+log = structlog.get_logger(__name__)
+
+# Every subscription held back is listed in each claim; with this many the topology is broken
+# for everybody, and nothing is lost by waiting.
+MOST_BLOCKED: Final = 10_000
+# How long a subscription is held back whose next message the broker would not take.
+HOLD_BACK: Final = RetryPolicy(base=0.5, cap=30.0)
+
+
+@dataclass(slots=True)
+class _Round:
+    confirmed: list[UUID] = field(default_factory=list)
+    unrouted: list[UUID] = field(default_factory=list)
+    blocked: list[Message] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocked:
+    until: datetime
+    failures: int
+
+
+class RelayOutbox:
+    """Publishes what waits in the partitions this worker holds."""
+
+    def __init__(
+        self,
+        unit_of_work: Callable[[], UnitOfWork],
+        publisher: EventPublisher,
+        partitions: Partitions,
+        clock: Clock,
+        *,
+        retry: RetryPolicy = HOLD_BACK,
+        batch_size: int = 500,
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._publisher = publisher
+        self._partitions = partitions
+        self._clock = clock
+        self._retry = retry
+        self._batch_size = batch_size
+        self._blocked: dict[UUID, _Blocked] = {}
+
+    async def run_once(self) -> int:
+        """Publish one batch; returns how many messages are done with.
+
+        Raises BrokerUnavailable, StorageUnavailable and LeaseLost; it may be called again.
+        """
+        now = self._clock.now()
+        held_back = [id_ for id_, blocked in self._blocked.items() if blocked.until > now]
+        share = self._partitions.held()
+        if not share.partitions or len(held_back) >= MOST_BLOCKED:
+            return 0
+        async with self._unit_of_work() as uow:
+            batch = await uow.outbox.claim(share, limit=self._batch_size, excluding=held_back)
+        if not batch:
+            return 0
+        outcome = _Round()
+        try:
+            await self._publish(batch, outcome)
+        finally:
+            await self._mark(outcome)
+        self._hold_back(outcome, batch)
+        return len(outcome.confirmed) + len(outcome.unrouted)
+
+    async def idle_time(self) -> timedelta | None:
+        """How long until a message that was held back is tried again; None without any."""
+        if not self._blocked:
+            return None
+        first = min(blocked.until for blocked in self._blocked.values())
+        return max(first - self._clock.now(), timedelta(0))
+
+    async def _publish(self, batch: Sequence[Message], outcome: _Round) -> None:
+        chains: dict[UUID, deque[Message]] = {}
+        for message in batch:
+            chains.setdefault(message.subscription_id, deque()).append(message)
+        while chains:
+            wave = [chain.popleft() for chain in chains.values()]
+            judged = await self._publisher.publish(wave)
+            for message in wave:
+                match judged.get(message.id):
+                    case Delivery.CONFIRMED:
+                        outcome.confirmed.append(message.id)
+                    case Delivery.UNROUTABLE if not message.must_be_routed:
+                        outcome.unrouted.append(message.id)
+                    case _:
+                        outcome.blocked.append(message)
+                        del chains[message.subscription_id]
+            chains = {id_: chain for id_, chain in chains.items() if chain}
+
+    async def _mark(self, outcome: _Round) -> None:
+        if not outcome.confirmed and not outcome.unrouted:
+            return
+        now = self._clock.now()
+        async with self._unit_of_work() as uow:
+            await uow.outbox.mark_published(outcome.confirmed, now)
+            await uow.outbox.mark_unrouted(outcome.unrouted, now)
+            await uow.commit()
+
+    def _hold_back(self, outcome: _Round, batch: Iterable[Message]) -> None:
+        now = self._clock.now()
+        refused = {message.subscription_id: message for message in outcome.blocked}
+        for subscription_id in {message.subscription_id for message in batch}:
+            if subscription_id not in refused:
+                self._blocked.pop(subscription_id, None)
+                continue
+            before = self._blocked.get(subscription_id)
+            failures = before.failures + 1 if before else 1
+            until = now + self._retry.delay(failures)
+            self._blocked[subscription_id] = _Blocked(until, failures)
+            log.warning(
+                "message_held_back",
+                message_id=str(refused[subscription_id].id),
+                message_type=refused[subscription_id].type,
+                failures=failures,
+                hint="no queue takes it: bind one to the exchange, or see the broker's log",
+            )
+        if outcome.unrouted:
+            log.warning("messages_unrouted", count=len(outcome.unrouted))

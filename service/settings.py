@@ -1,0 +1,296 @@
+"""Everything that can be set, read from the environment.
+
+Each setting stands once, with its default, its check and its explanation; the table in the
+README is made from this file. A command reads only what it uses, and reports everything that is
+wrong at once, one line each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+
+class SettingsError(Exception):
+    """Settings that are missing or cannot be used; one line for each."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            _ = parts.port
+        except ValueError:
+            raise ValueError("is not a URL") from None
+        if parts.scheme not in schemes:
+            raise ValueError(f"must be a URL that starts with {' or '.join(schemes)}://")
+        return value
+
+    return parse
+
+
+def _number(low: int, high: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        # isdecimal alone would take digits of any script.
+        if not (value.isascii() and value.isdecimal() and low <= int(value) <= high):
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(value)
+
+    return parse
+
+
+def _secret_key(value: str) -> str:
+    if not value.startswith(("sk_test_", "sk_live_", "rk_test_", "rk_live_")):
+        raise ValueError(
+            "must be a Stripe secret key: it starts with sk_test_ or sk_live_ (or rk_)"
+        )
+    return value
+
+
+def _publishable_key(value: str) -> str:
+    if not value.startswith(("pk_test_", "pk_live_")):
+        raise ValueError("must be a Stripe publishable key: it starts with pk_test_ or pk_live_")
+    return value
+
+
+def _webhook_secrets(value: str) -> tuple[str, ...]:
+    secrets = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not secrets:
+        raise ValueError("must hold at least one signing secret (whsec_…)")
+    if any(secret.startswith(("sk_", "rk_", "pk_")) for secret in secrets):
+        raise ValueError("holds an API key; the endpoint's signing secret starts with whsec_")
+    return secrets
+
+
+def _currency(value: str) -> str:
+    if not (len(value) == 3 and value.isascii() and value.isalpha()):
+        raise ValueError("must be a three-letter ISO 4217 code such as usd")
+    return value.lower()
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value.lower() not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return value.lower()
+
+    return parse
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable. Without a default it is required where it is used."""
+
+    name: str
+    parse: Callable[[str], Any]
+    help: str
+    default: str | None = None
+    secret: bool = False
+    required: bool = True
+
+
+def _variable(
+    name: str,
+    parse: Callable[[str], Any],
+    explanation: str,
+    *,
+    default: str | None = None,
+    secret: bool = False,
+    required: bool = True,
+) -> Any:
+    variable = Variable(name, parse, explanation, default, secret, required)
+    return dataclasses.field(metadata={"variable": variable})
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Settings:
+    """The settings a command uses; those it does not use are not there."""
+
+    database_url: str = _variable(
+        "DATABASE_URL",
+        _url("postgresql", "postgres", "postgresql+asyncpg"),
+        "PostgreSQL, as postgresql://user:password@host/database",
+        secret=True,
+    )
+    rabbitmq_url: str = _variable(
+        "RABBITMQ_URL",
+        _url("amqp", "amqps"),
+        "RabbitMQ, as amqp://user:password@host/vhost",
+        secret=True,
+    )
+    stripe_secret_key: str = _variable(
+        "STRIPE_SECRET_KEY",
+        _secret_key,
+        "Stripe's secret API key; its mode (test or live) is the service's",
+        secret=True,
+    )
+    stripe_publishable_key: str = _variable(
+        "STRIPE_PUBLISHABLE_KEY", _publishable_key, "Stripe's publishable key, handed to pages"
+    )
+    stripe_webhook_secrets: tuple[str, ...] = _variable(
+        "STRIPE_WEBHOOK_SECRET",
+        _webhook_secrets,
+        "Signing secret of the webhook endpoint; several, comma-separated, while one is rolled",
+        secret=True,
+    )
+    stripe_api_base: str | None = _variable(
+        "STRIPE_API_BASE",
+        _url("http", "https"),
+        "Where Stripe's API is, if not at Stripe (a sandbox, a proxy)",
+        required=False,
+    )
+    trial_period_days: int = _variable(
+        "TRIAL_PERIOD_DAYS", _number(1, 730), "Length of the free trial, in days", default="180"
+    )
+    currency: str = _variable("CURRENCY", _currency, "Currency of all prices", default="usd")
+    general_monthly: int = _variable(
+        "GENERAL_MONTHLY_AMOUNT",
+        _number(1, 99_999_999),
+        "General, per month, in minor currency units",
+        default="1000",
+    )
+    general_annual: int = _variable(
+        "GENERAL_ANNUAL_AMOUNT",
+        _number(1, 99_999_999),
+        "General, per year, in minor currency units",
+        default="10000",
+    )
+    event_organizer_monthly: int = _variable(
+        "EVENT_ORGANIZER_MONTHLY_AMOUNT",
+        _number(1, 99_999_999),
+        "Event Organizer, per month, in minor currency units",
+        default="1500",
+    )
+    event_organizer_annual: int = _variable(
+        "EVENT_ORGANIZER_ANNUAL_AMOUNT",
+        _number(1, 99_999_999),
+        "Event Organizer, per year, in minor currency units",
+        default="15000",
+    )
+    past_due_grace_days: int = _variable(
+        "PAST_DUE_GRACE_DAYS",
+        _number(0, 90),
+        "Days of access after the start of a billing period that was not paid",
+        default="7",
+    )
+    retry_max_attempts: int = _variable(
+        "RETRY_MAX_ATTEMPTS",
+        _number(1, 100),
+        "Failures after which a webhook is given up and waits for an operator",
+        default="12",
+    )
+    log_format: str = _variable(
+        "LOG_FORMAT",
+        _one_of("auto", "json", "console"),
+        "json for machines, console for people; auto is console on a terminal",
+        default="auto",
+    )
+    log_level: str = _variable(
+        "LOG_LEVEL",
+        _one_of("debug", "info", "warning", "error"),
+        "The least severe messages that are logged",
+        default="info",
+    )
+
+    @property
+    def livemode(self) -> bool:
+        """Whether the secret key is one for live payments."""
+        return self.stripe_secret_key.split("_")[1] == "live"
+
+
+VARIABLES: Final[Mapping[str, Variable]] = {
+    field.name: field.metadata["variable"] for field in dataclasses.fields(Settings)
+}
+
+CommandName = Literal["migrate", "api", "worker", "serve"]
+
+_LOGGING: Final = ("log_format", "log_level")
+_STRIPE: Final = (
+    "stripe_secret_key",
+    "stripe_api_base",
+    "currency",
+    "general_monthly",
+    "general_annual",
+    "event_organizer_monthly",
+    "event_organizer_annual",
+)
+_API: Final = (
+    "database_url",
+    "stripe_publishable_key",
+    "stripe_webhook_secrets",
+    "trial_period_days",
+    *_STRIPE,
+    *_LOGGING,
+)
+_WORKER: Final = (
+    "database_url",
+    "rabbitmq_url",
+    "past_due_grace_days",
+    "retry_max_attempts",
+    *_STRIPE,
+    *_LOGGING,
+)
+
+# Which command uses which settings.
+USED_BY: Final[Mapping[CommandName, tuple[str, ...]]] = {
+    "migrate": ("database_url", *_LOGGING),
+    "api": _API,
+    "worker": _WORKER,
+    "serve": tuple(dict.fromkeys((*_API, *_WORKER))),
+}
+
+
+def load(command: CommandName, environment: Mapping[str, str]) -> Settings:
+    """The settings this command uses. Raises SettingsError, which names all that is wrong."""
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for name in USED_BY[command]:
+        try:
+            values[name] = _read(VARIABLES[name], environment)
+        except ValueError as error:
+            problems.append(f"{VARIABLES[name].name} {error}")
+    problems += _modes_differ(values)
+    if problems:
+        raise SettingsError(problems)
+    settings = object.__new__(Settings)  # without those this command does not use
+    for name, value in values.items():
+        object.__setattr__(settings, name, value)
+    return settings
+
+
+def _read(variable: Variable, environment: Mapping[str, str]) -> object:
+    raw = environment.get(variable.name)
+    path = environment.get(f"{variable.name}_FILE") if variable.secret else None
+    if path:
+        if raw:
+            raise ValueError(f"and {variable.name}_FILE are both set: keep one of them")
+        try:
+            raw = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"cannot be read from its file {path}: {error}") from None
+    raw = variable.default if raw is None else raw.strip()
+    if not raw:
+        if not variable.required:
+            return None
+        state = "is not set" if raw is None else "is empty"
+        raise ValueError(f"{state}: {variable.help}")
+    return variable.parse(raw)
+
+
+def _modes_differ(values: Mapping[str, Any]) -> list[str]:
+    secret, publishable = values.get("stripe_secret_key"), values.get("stripe_publishable_key")
+    if secret and publishable and secret.split("_")[1] != publishable.split("_")[1]:
+        return ["STRIPE_PUBLISHABLE_KEY is of another mode (test or live) than STRIPE_SECRET_KEY"]
+    return []

@@ -1,0 +1,187 @@
+"""The composition root: which adapter keeps which port's promise. Only this file knows them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from functools import partial
+
+from dependency_injector import containers, providers
+from litestar import Litestar
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.http import server
+from adapters.http.app import create_app
+from adapters.http.config import PublicSettings
+from adapters.postgres import migrate as postgres_migrate
+from adapters.postgres.engine import create_engine
+from adapters.postgres.health import PostgresHealth
+from adapters.postgres.inbox import PostgresIntake
+from adapters.postgres.partitions import PostgresPartitions
+from adapters.postgres.unit_of_work import PostgresUnitOfWork
+from adapters.postgres.wakeups import PostgresWakeups
+from adapters.rabbitmq.event_publisher import RabbitMQEventPublisher
+from adapters.stripe.payment_provider import StripePaymentProvider
+from adapters.stripe.webhooks import StripeWebhooks
+from adapters.system.clock import SystemClock
+from domain.money import Money
+from domain.plans import Interval, Offer, Plan, PriceList
+from domain.subscription import AccessPolicy
+from ports.clock import Clock
+from ports.event_publisher import EventPublisher
+from ports.health import HealthCheck
+from ports.inbox import Intake
+from ports.partitions import Partitions
+from ports.payment_provider import PaymentProvider
+from ports.unit_of_work import UnitOfWork
+from ports.wakeups import Stage, Wakeups
+from ports.webhooks import WebhookReader
+from service import logs
+from service.learn_prices import LearnPrices
+from service.process_inbox import ProcessInbox, ProcessingRules
+from service.provider_lookups import ProviderLookups
+from service.receive_webhook import ReceiveWebhook
+from service.relay_outbox import RelayOutbox
+from service.retry import RetryPolicy
+from service.settings import Settings
+from service.worker import Worker
+
+# Intake, inbox, outbox, partitions, listener, health check, and two to spare.
+_POOL_SIZE = 8
+
+
+def price_list(settings: Settings) -> PriceList:
+    """What is sold, from the settings."""
+    amounts = {
+        (Plan.GENERAL, Interval.MONTH, "general_monthly"): settings.general_monthly,
+        (Plan.GENERAL, Interval.YEAR, "general_annual"): settings.general_annual,
+        (
+            Plan.EVENT_ORGANIZER,
+            Interval.MONTH,
+            "event_organizer_monthly",
+        ): settings.event_organizer_monthly,
+        (
+            Plan.EVENT_ORGANIZER,
+            Interval.YEAR,
+            "event_organizer_annual",
+        ): settings.event_organizer_annual,
+    }
+    return PriceList(
+        Offer(lookup_key, plan, interval, Money(amount, settings.currency))
+        for (plan, interval, lookup_key), amount in amounts.items()
+    )
+
+
+def processing_rules(settings: Settings) -> ProcessingRules:
+    """How webhooks are worked off, from the settings."""
+    return ProcessingRules(
+        livemode=settings.livemode,
+        access=AccessPolicy(past_due_grace=timedelta(days=settings.past_due_grace_days)),
+        retry=RetryPolicy(max_attempts=settings.retry_max_attempts),
+    )
+
+
+def public_settings(settings: Settings) -> PublicSettings:
+    """What anyone may know of the settings."""
+    return PublicSettings(
+        settings.stripe_publishable_key, settings.currency, settings.trial_period_days
+    )
+
+
+class Container(containers.DeclarativeContainer):
+    """Everything a process is made of. Each provider is typed with the port it stands for."""
+
+    settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
+
+    engine: providers.Provider[AsyncEngine] = providers.Singleton(
+        create_engine, settings.provided.database_url, name="payments", pool_size=_POOL_SIZE
+    )
+    prices: providers.Provider[PriceList] = providers.Singleton(price_list, settings)
+
+    clock: providers.Provider[Clock] = providers.Singleton(SystemClock)
+    webhooks: providers.Provider[WebhookReader] = providers.Singleton(
+        StripeWebhooks, settings.provided.stripe_webhook_secrets, prices
+    )
+    # The worker reads what was verified when it came in, and has no secrets to verify with.
+    stored_webhooks: providers.Provider[WebhookReader] = providers.Singleton(
+        StripeWebhooks, (), prices
+    )
+    payment_provider: providers.Provider[PaymentProvider] = providers.Singleton(
+        StripePaymentProvider,
+        settings.provided.stripe_secret_key,
+        settings.provided.stripe_api_base,
+        prices,
+    )
+    intake: providers.Provider[Intake] = providers.Singleton(PostgresIntake, engine)
+    unit_of_work: providers.Provider[UnitOfWork] = providers.Factory(PostgresUnitOfWork, engine)
+    partitions: providers.Provider[Partitions] = providers.Singleton(PostgresPartitions, engine)
+    wakeups: providers.Provider[Wakeups] = providers.Singleton(PostgresWakeups, engine)
+    event_publisher: providers.Provider[EventPublisher] = providers.Singleton(
+        RabbitMQEventPublisher, settings.provided.rabbitmq_url
+    )
+    database_health: providers.Provider[HealthCheck] = providers.Singleton(PostgresHealth, engine)
+
+    receive_webhook = providers.Singleton(ReceiveWebhook, webhooks, intake, clock)
+    learn_prices = providers.Singleton(LearnPrices, payment_provider, prices)
+    lookups = providers.Singleton(
+        ProviderLookups,
+        payment_provider,
+        answered=providers.Callable(lambda wakeups: lambda: wakeups.wake(Stage.INBOX), wakeups),
+    )
+    process_inbox = providers.Singleton(
+        ProcessInbox,
+        unit_of_work.provider,
+        stored_webhooks,
+        lookups,
+        partitions,
+        wakeups,
+        clock,
+        providers.Singleton(processing_rules, settings),
+    )
+    relay_outbox = providers.Singleton(
+        RelayOutbox, unit_of_work.provider, event_publisher, partitions, clock
+    )
+    worker: providers.Provider[Worker] = providers.Singleton(
+        Worker, process_inbox, relay_outbox, lookups, partitions, wakeups, event_publisher
+    )
+    app: providers.Provider[Litestar] = providers.Singleton(
+        create_app,
+        receive_webhook,
+        prices,
+        providers.Singleton(public_settings, settings),
+        providers.List(database_health),
+    )
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the database's schema up to this release."""
+    logs.configure(settings.log_format, settings.log_level)
+    postgres_migrate.upgrade(settings.database_url)
+
+
+def run(settings: Settings, *, listen_on: tuple[str, int] | None, worker: bool) -> None:
+    """Run the API (where `listen_on` names a host and a port), the worker, or both in one
+    process, until SIGTERM or SIGINT.
+
+    Raises SystemExit where the address cannot be had.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    server.run(_run(Container(settings=settings), listen_on, worker))
+
+
+async def _run(container: Container, listen_on: tuple[str, int] | None, worker: bool) -> None:
+    parts: list[Callable[[asyncio.Event], Awaitable[None]]] = []
+    if listen_on is not None:
+        parts.append(partial(server.serve, container.app(), *listen_on))
+    if worker:
+        parts.append(container.worker().run)
+    prices = asyncio.create_task(container.learn_prices().run())
+    try:
+        await server.run_until_signal(*parts)
+    finally:
+        prices.cancel()
+        await asyncio.gather(prices, return_exceptions=True)
+        await container.intake().close()
+        await container.payment_provider().close()
+        await container.engine().dispose()
