@@ -8,8 +8,6 @@ from datetime import timedelta
 from functools import partial
 
 from dependency_injector import containers, providers
-from litestar import Litestar
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.http import server
 from adapters.http.app import create_app
@@ -94,7 +92,7 @@ class Container(containers.DeclarativeContainer):
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
 
-    engine: providers.Provider[AsyncEngine] = providers.Singleton(
+    engine = providers.Singleton(
         create_engine, settings.provided.database_url, name="payments", pool_size=_POOL_SIZE
     )
     prices: providers.Provider[PriceList] = providers.Singleton(price_list, settings)
@@ -145,7 +143,7 @@ class Container(containers.DeclarativeContainer):
     worker: providers.Provider[Worker] = providers.Singleton(
         Worker, process_inbox, relay_outbox, lookups, partitions, wakeups, event_publisher
     )
-    app: providers.Provider[Litestar] = providers.Singleton(
+    app = providers.Singleton(
         create_app,
         receive_webhook,
         prices,

@@ -1,0 +1,1 @@
+"""Everything `make run` needs that is not part of the product."""

@@ -1,0 +1,58 @@
+from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from tests.servers import Servers, ServersUnavailableError, choose_servers
+
+
+def pytest_report_header() -> str:
+    try:
+        return f"servers: {choose_servers()}"
+    except ServersUnavailableError as error:
+        return f"servers: none, so integration tests fail. {error}"
+
+
+@pytest.fixture(scope="session")
+def servers() -> Servers:
+    try:
+        return choose_servers()
+    except ServersUnavailableError as error:
+        reason = str(error)
+    # A failure, not a skip: a green run has to mean that the tests ran.
+    pytest.fail(reason, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def postgres_server_url(servers: Servers) -> Iterator[str]:
+    """Give a superuser's URL of a PostgreSQL server."""
+    with servers.postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url(servers: Servers) -> Iterator[str]:
+    """Give the URL of a RabbitMQ broker, shared by all tests: take `unique_name` for names."""
+    with servers.rabbitmq() as url:
+        yield url
+
+
+@pytest.fixture
+async def database_url(postgres_server_url: str) -> AsyncIterator[str]:
+    """Give the URL of an empty database that only this test uses."""
+    name = f"test_{uuid4().hex}"
+    server = await asyncpg.connect(postgres_server_url)
+    try:
+        await server.execute(f"CREATE DATABASE {name}")
+        yield urlsplit(postgres_server_url)._replace(path=f"/{name}").geturl()
+        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await server.close()
+
+
+@pytest.fixture
+def unique_name() -> str:
+    """Give a name for exchanges and queues that no other test uses."""
+    return f"test-{uuid4().hex}"
