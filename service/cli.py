@@ -5,33 +5,42 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from service import settings, wiring
+from ports.unit_of_work import StorageUnavailable
+from service import events_cli, settings, wiring
 from service.settings import CommandName, SettingsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 2 where its settings are wrong."""
+    """Run one command; the exit status is 2 where its settings are wrong, 1 where it failed."""
     options = _parser().parse_args(arguments)
     command: CommandName = options.command
     try:
         loaded = settings.load(command, os.environ)
+        match command:
+            case "migrate":
+                wiring.migrate(loaded)
+            case "api":
+                wiring.run(loaded, listen_on=(options.host, options.port), worker=False)
+            case "worker":
+                wiring.run(loaded, listen_on=None, worker=True)
+            case "serve":
+                wiring.run(loaded, listen_on=(options.host, options.port), worker=True)
+            case "events":
+                return events_cli.run(options, lambda ask: wiring.ask_inbox(loaded, ask))
     except SettingsError as error:
-        for problem in error.problems:
-            sys.stderr.write(f"payments {command}: {problem}\n")
-        return 2
-    match command:
-        case "migrate":
-            wiring.migrate(loaded)
-        case "api":
-            wiring.run(loaded, listen_on=(options.host, options.port), worker=False)
-        case "worker":
-            wiring.run(loaded, listen_on=None, worker=True)
-        case "serve":
-            wiring.run(loaded, listen_on=(options.host, options.port), worker=True)
+        return _fail(command, error.problems, status=2)
+    except StorageUnavailable as error:
+        return _fail(command, [str(error)], status=1)
     return 0
+
+
+def _fail(command: str, problems: Iterable[str], *, status: int) -> int:
+    for problem in problems:
+        sys.stderr.write(f"payments {command}: {problem}\n")
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,12 +53,15 @@ def _parser() -> argparse.ArgumentParser:
         "api": "take webhooks and answer the gateway",
         "worker": "work off what was received and publish what follows from it",
         "serve": "api and worker in one process",
+        "events": "look at what was received, and have it tried again",
     }
     for name in get_args(CommandName):
         command = commands.add_parser(name, help=explanations[name])
         if name in ("api", "serve"):
             command.add_argument("--host", default="127.0.0.1", help="address to listen on")
             command.add_argument("--port", type=int, default=8000, help="port to listen on")
+        if name == "events":
+            events_cli.add_arguments(command)
     return parser
 
 

@@ -8,6 +8,7 @@ wrong at once, one line each.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ def _text(value: str) -> str:
     return value
 
 
-def _url(*schemes: str) -> Callable[[str], str]:
+def _url(*schemes: str, needs_host: bool = True) -> Callable[[str], str]:
     def parse(value: str) -> str:
         try:
             parts = urlsplit(value)
@@ -36,6 +37,8 @@ def _url(*schemes: str) -> Callable[[str], str]:
             raise ValueError("is not a URL") from None
         if parts.scheme not in schemes:
             raise ValueError(f"must be a URL that starts with {' or '.join(schemes)}://")
+        if needs_host and not parts.hostname:
+            raise ValueError("must be a URL that names a host")
         return value
 
     return parse
@@ -43,8 +46,9 @@ def _url(*schemes: str) -> Callable[[str], str]:
 
 def _number(low: int, high: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
-        # isdecimal alone would take digits of any script.
-        if not (value.isascii() and value.isdecimal() and low <= int(value) <= high):
+        # isdecimal alone would take digits of any script, and int refuses thousands of them.
+        is_number = value.isascii() and value.isdecimal() and len(value) < 20
+        if not is_number or not low <= int(value) <= high:
             raise ValueError(f"must be a whole number from {low} to {high}")
         return int(value)
 
@@ -52,7 +56,7 @@ def _number(low: int, high: int) -> Callable[[str], int]:
 
 
 def _secret_key(value: str) -> str:
-    if not value.startswith(("sk_test_", "sk_live_", "rk_test_", "rk_live_")):
+    if not re.match(r"[sr]k_(test|live)_.", value):
         raise ValueError(
             "must be a Stripe secret key: it starts with sk_test_ or sk_live_ (or rk_)"
         )
@@ -60,7 +64,7 @@ def _secret_key(value: str) -> str:
 
 
 def _publishable_key(value: str) -> str:
-    if not value.startswith(("pk_test_", "pk_live_")):
+    if not re.match(r"pk_(test|live)_.", value):
         raise ValueError("must be a Stripe publishable key: it starts with pk_test_ or pk_live_")
     return value
 
@@ -120,7 +124,8 @@ class Settings:
 
     database_url: str = _variable(
         "DATABASE_URL",
-        _url("postgresql", "postgres", "postgresql+asyncpg"),
+        # Without a host it is a socket on this machine.
+        _url("postgresql", "postgres", "postgresql+asyncpg", needs_host=False),
         "PostgreSQL, as postgresql://user:password@host/database",
         secret=True,
     )
@@ -214,7 +219,7 @@ VARIABLES: Final[Mapping[str, Variable]] = {
     field.name: field.metadata["variable"] for field in dataclasses.fields(Settings)
 }
 
-CommandName = Literal["migrate", "api", "worker", "serve"]
+CommandName = Literal["migrate", "api", "worker", "serve", "events"]
 
 _LOGGING: Final = ("log_format", "log_level")
 _STRIPE: Final = (
@@ -246,6 +251,7 @@ _WORKER: Final = (
 # Which command uses which settings.
 USED_BY: Final[Mapping[CommandName, tuple[str, ...]]] = {
     "migrate": ("database_url", *_LOGGING),
+    "events": ("database_url", *_LOGGING),
     "api": _API,
     "worker": _WORKER,
     "serve": tuple(dict.fromkeys((*_API, *_WORKER))),

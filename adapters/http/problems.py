@@ -64,9 +64,11 @@ def try_again(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     )
 
 
-def http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """What the framework refuses: unknown paths and methods, bodies that are too large."""
     status = error.status_code
+    if status >= 500:
+        return unexpected(request, error)
     name, detail = _REFUSALS.get(status, ("request-refused", "this request cannot be answered"))
     headers = {
         name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"

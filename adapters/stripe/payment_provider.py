@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -22,7 +23,6 @@ if TYPE_CHECKING:  # the SDK has these for type checkers alone
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-Shape = TypeVar("Shape")
 
 # Seconds for one attempt. The SDK's own 80 would hold a subscription up for minutes.
 TIMEOUT: Final = 10.0
@@ -55,15 +55,16 @@ class StripePaymentProvider:
         )
         if found is None:
             return None
-        customer = _as(shapes.Customer, found)
-        return ProviderCustomer(
-            customer_ref=customer_ref,
-            user_id=user_of(customer.metadata),
-            email=email_of(customer),
-            name=clean(customer.name),
-            created=moment(customer.created),
-            deleted=customer.deleted,
-        )
+        with _readable():
+            customer = msgspec.convert(found.to_dict(), shapes.Customer)
+            return ProviderCustomer(
+                customer_ref=customer_ref,
+                user_id=user_of(customer.metadata),
+                email=email_of(customer),
+                name=clean(customer.name),
+                created=moment(customer.created),
+                deleted=customer.deleted,
+            )
 
     async def fetch_subscription(self, subscription_ref: str) -> Snapshot | None:
         """The subscription as it is now; None where Stripe knows none."""
@@ -71,7 +72,11 @@ class StripePaymentProvider:
             "subscriptions.retrieve",
             self._client.v1.subscriptions.retrieve_async(subscription_ref),
         )
-        return None if found is None else to_snapshot(_as(shapes.Subscription, found), self._prices)
+        if found is None:
+            return None
+        with _readable():
+            subscription = msgspec.convert(found.to_dict(), shapes.Subscription)
+            return to_snapshot(subscription, self._prices)
 
     async def fetch_prices(self, offers: Iterable[Offer]) -> Prices:
         """The prices behind these offers.
@@ -90,12 +95,11 @@ class StripePaymentProvider:
                 products |= {reference(price.product) or ""} - {""}
         for product in sorted(products):
             sold = await self._list_prices({"product": product})
-            keyed = {
-                p.recurring.interval: by_ref[p.id] for p in sold if p.id in by_ref and p.recurring
-            }
+            keyed = [(_interval(p), by_key[p.lookup_key]) for p in sold if p.lookup_key in by_key]
             for price in sold:
-                if price.id and price.recurring and price.recurring.interval in keyed:
-                    by_ref.setdefault(price.id, keyed[price.recurring.interval])
+                offers = {offer for interval, offer in keyed if interval == _interval(price)}
+                if price.id and len(offers) == 1:  # of two plans in one product none is guessed
+                    by_ref.setdefault(price.id, offers.pop())
         return Prices(by_ref, current)
 
     async def close(self) -> None:
@@ -103,11 +107,19 @@ class StripePaymentProvider:
         await self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK's own
 
     async def _list_prices(self, params: PriceListParams) -> list[shapes.Price]:
+        found: list[shapes.Price] = []
         params["limit"] = _PAGE
-        page = await _call("prices.list", self._client.v1.prices.list_async(params))
-        if page is None:
-            return []
-        return [_as(shapes.Price, price) async for price in page.auto_paging_iter()]
+        while True:
+            answer = await _call("prices.list", self._client.v1.prices.list_async(params))
+            if answer is None:
+                return found
+            with _readable():
+                page = msgspec.convert(answer.to_dict(), shapes.PricePage)
+            found += page.data
+            last = page.data[-1].id if page.data else None
+            if not page.has_more or last is None:
+                return found
+            params["starting_after"] = last
 
 
 async def _call(operation: str, call: Awaitable[T]) -> T | None:
@@ -115,7 +127,8 @@ async def _call(operation: str, call: Awaitable[T]) -> T | None:
     try:
         return await call
     except stripe.StripeError as error:
-        if error.http_status == 404 or error.code == "resource_missing":
+        # Not by the 404 alone: a proxy or a wrong STRIPE_API_BASE answers with one, too.
+        if error.code == "resource_missing":
             return None
         log.warning(
             "stripe_call_failed",
@@ -130,9 +143,14 @@ async def _call(operation: str, call: Awaitable[T]) -> T | None:
         ) from error
 
 
-def _as(shape: type[Shape], found: stripe.StripeObject) -> Shape:
-    """An SDK object as one of our shapes. Raises ProviderUnavailable where it does not fit."""
+def _interval(price: shapes.Price) -> str | None:
+    return price.recurring.interval if price.recurring else None
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Raise ProviderUnavailable where an answer does not fit the shapes we know."""
     try:
-        return msgspec.convert(found.to_dict(), shape)
-    except msgspec.ValidationError as error:
+        yield
+    except ValueError as error:  # which msgspec's own is as well
         raise ProviderUnavailable(f"Stripe answered in a shape we do not know: {error}") from error
