@@ -326,28 +326,49 @@ async def test_the_server_ends_whoever_is_idle_in_a_transaction_for_too_long(
         assert shown.scalar() == "10s"
 
 
+async def woken(wakeups: PostgresWakeups) -> bool:
+    """Wait for a wake-up of the inbox; False where none came."""
+    before = time.monotonic()
+    await wakeups.wait(Stage.INBOX, PATIENCE)
+    return time.monotonic() - before < PATIENCE
+
+
 async def test_a_listener_whose_session_is_ended_listens_again(
     engine: AsyncEngine, bystander: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres_wakeups, "_RECONNECT", 0.01)
+    monkeypatch.setattr(postgres_wakeups, "_KEEPALIVE", 2 * PATIENCE)
     wakeups = PostgresWakeups(engine)
-
-    async def woken() -> bool:
-        before = time.monotonic()
-        await wakeups.wait(Stage.INBOX, PATIENCE)
-        return time.monotonic() - before < PATIENCE
-
     listening = asyncio.create_task(wakeups.listen())
     try:
-        assert await woken()
+        assert await woken(wakeups)
         for _ in range(2):
             assert await terminate(bystander, "LISTEN%") == 1
-            assert await woken()  # for what was missed meanwhile
+            assert await woken(wakeups)  # for what was missed meanwhile
             await PostgresIntake(engine).record(webhook())
-            assert await woken()
+            assert await woken(wakeups)
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_a_listener_whose_connection_has_fallen_silent_listens_again(
+    migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_wakeups, "_RECONNECT", 0.01)
+    monkeypatch.setattr(postgres_wakeups, "_KEEPALIVE", 0.05)
+    monkeypatch.setattr(postgres_engine, "_COMMAND_TIMEOUT", 0.2)
+    async with Proxy(migrated_url) as proxy:
+        engine = create_engine(proxy.url, name="under test", pool_size=1)
+        wakeups = PostgresWakeups(engine)
+        listening = asyncio.create_task(wakeups.listen())
+        assert await woken(wakeups)
+        async with proxy.half_stalled(after=0):
+            proxy.forget()  # new connections are served
+            assert await woken(wakeups)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await engine.dispose()
 
 
 async def test_a_listener_survives_that_there_is_no_database(
