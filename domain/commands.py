@@ -32,7 +32,8 @@ class ApplySubscriptionChange:
     """Take over a snapshot of a subscription.
 
     `trial_ending` marks the provider's notice that the trial is about to end, which is passed
-    on even where the snapshot it carries is stale.
+    on even where the snapshot it carries is stale. `plan_is_certain` is false where the plan is
+    unknown only because the provider has not yet been asked for its prices.
     """
 
     subscription_ref: str
@@ -40,6 +41,7 @@ class ApplySubscriptionChange:
     snapshot: Snapshot
     as_of: datetime
     trial_ending: bool = False
+    plan_is_certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)

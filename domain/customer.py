@@ -27,12 +27,18 @@ class Customer:
     as_of: datetime | None = None
     retired_at: datetime | None = None
 
+    @property
+    def contact_is_known(self) -> bool:
+        """Whether name and email were ever had from the provider."""
+        return self.as_of is not None or self.email is not None
+
     def link_customer(self, customer_ref: str) -> None:
         """Set the provider's reference. Raises CustomerAlreadyLinked if one is set."""
         if self.customer_ref is not None:
             raise CustomerAlreadyLinked(
                 f"user {self.user_id} is already linked to customer {self.customer_ref}: "
-                "a customer reference cannot be set twice"
+                "a customer reference cannot be set twice",
+                self.user_id,
             )
         self.customer_ref = customer_ref
 

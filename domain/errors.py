@@ -13,6 +13,8 @@ PaymentsError
 └── Unsettled                  two facts contradict each other and nobody can settle it
 """
 
+from uuid import UUID
+
 
 class PaymentsError(Exception):
     """Base of every error this service raises on purpose."""
@@ -23,7 +25,11 @@ class RuleViolation(PaymentsError):
 
 
 class CustomerAlreadyLinked(RuleViolation):
-    """A customer reference cannot be set twice."""
+    """A customer reference cannot be set twice; it may once `user_id`'s present one is gone."""
+
+    def __init__(self, message: str, user_id: UUID | None = None) -> None:
+        super().__init__(message)
+        self.user_id = user_id
 
 
 class InvalidPeriod(RuleViolation):
@@ -51,7 +57,11 @@ class OwnershipConflict(PaymentsError):
 
 
 class OwnerUnknown(PaymentsError):
-    """A subscription to one of our prices whose user nobody can name (yet)."""
+    """A subscription to one of our prices; nobody knows (yet) which user `customer_ref` is."""
+
+    def __init__(self, message: str, customer_ref: str | None = None) -> None:
+        super().__init__(message)
+        self.customer_ref = customer_ref
 
 
 class Unsettled(PaymentsError):

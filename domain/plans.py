@@ -38,13 +38,15 @@ class PriceList:
     """Every offer, found by its lookup key or by the provider's reference of a price.
 
     Which references belong to an offer is learned from the provider while the service runs. A
-    reference once learned stays: whoever bought at an earlier price keeps it.
+    reference once learned stays: whoever bought at an earlier price keeps it. Before `is_learned`
+    a price that is not found may still be ours.
     """
 
     def __init__(self, offers: Iterable[Offer]) -> None:
         self._by_key = {offer.lookup_key: offer for offer in offers}
         self._by_ref: dict[str, Offer] = {}
         self._current: dict[str, str] = {}
+        self.is_learned = False
 
     def __iter__(self) -> Iterator[Offer]:
         return iter(self._by_key.values())
@@ -61,6 +63,7 @@ class PriceList:
         `prices` holds every price reference and its offer, `current` the reference sold now under
         each lookup key.
         """
+        self.is_learned = True
         self._by_ref.update(prices)
         self._current.update(current)
 

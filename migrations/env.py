@@ -28,7 +28,9 @@ def _database_url() -> str:
 
 def _migrate(connection: Connection) -> None:
     connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
+    # Asked first, because creating one that exists takes the privilege all the same.
+    if not sa.inspect(connection).has_schema(SCHEMA):
+        connection.execute(sa.schema.CreateSchema(SCHEMA))
     context.configure(
         connection=connection,
         target_metadata=metadata,
@@ -42,7 +44,7 @@ def _migrate(connection: Connection) -> None:
 
 
 async def _run() -> None:
-    engine = create_engine(_database_url(), name="payments migrate", pool_size=1)
+    engine = create_engine(_database_url(), name="payments migrate", pool_size=1, patient=True)
     try:
         with storage_errors():
             async with engine.begin() as connection:

@@ -65,15 +65,17 @@ class Processed:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """A webhook that is to be tried again at `next_attempt_at`.
+    """A webhook that is to be tried again at `next_attempt_at`, or sooner: as soon as somebody
+    wakes what `waits_for` this key.
 
-    `failed` counts it as an attempt; one that merely waits for its subscription is not.
+    `failed` counts it as an attempt; one that merely waits is none.
     """
 
     id: UUID
     next_attempt_at: datetime
     reason: str
     failed: bool = True
+    waits_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class State(StrEnum):
 
     PENDING = "pending"  # not looked at yet
     RETRYING = "retrying"  # failed, and due again later
-    HELD = "held"  # waits for its subscription
+    HELD = "held"  # waits for something to happen
     DEAD = "dead"  # given up
 
 
@@ -163,8 +165,8 @@ class Inbox(Protocol):
         """Write down what became of claimed webhooks."""
         ...
 
-    async def wake_waiting(self, ordering_keys: Collection[str], now: datetime) -> None:
-        """Make due what waits, without having failed, under these ordering keys."""
+    async def wake_waiting(self, keys: Collection[str], now: datetime) -> None:
+        """Make due what waits for one of these keys."""
         ...
 
     async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> datetime | None:

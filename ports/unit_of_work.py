@@ -14,15 +14,19 @@ class StorageUnavailable(Exception):
     """The database cannot be reached, or gave up on this transaction: trying again may help."""
 
 
-class ConcurrentChange(StorageUnavailable):
-    """Somebody else changed the same row first: read again and repeat."""
+class ConcurrentChange(Exception):
+    """Somebody else changed the same row first: read again and repeat.
+
+    No StorageUnavailable: what comes again and again is wrong with the data, and must not be
+    waited for.
+    """
 
 
 class UnitOfWork(Protocol):
     """Everything done in it is committed together or not at all.
 
     Leaving the context without `commit` rolls back. No network call other than the database's
-    belongs inside. Any method may raise StorageUnavailable.
+    belongs inside. Any method, and leaving it, may raise StorageUnavailable.
     """
 
     @property

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from domain.commands import ApplySubscriptionChange
 from domain.errors import Unsettled
 from domain.subscription import Freshness, Snapshot, Subscription
+from ports.payment_provider import ProviderUnavailable
 from service.outcomes import APPLIED, FOREIGN, STALE, Held, Result
 from service.whose_is_it import identify
 from service.working_set import SubscriptionLookup, WorkingSet
 
+# Tries, within a few seconds. Then the plan is unknown, since no price may block a status.
+PATIENCE_FOR_A_PLAN: Final = 3
+
 
 def apply_subscription_change(command: ApplySubscriptionChange, work: WorkingSet) -> Result:
     """Believe the snapshot if it is news; pass a trial's ending on in any case."""
+    if not command.plan_is_certain and work.attempts < PATIENCE_FOR_A_PLAN:
+        raise ProviderUnavailable("what our prices are is not known yet")
     known = work.subscription(command.subscription_ref)
     identity = identify(command.owner, known, work)
     if identity is None:
@@ -34,7 +42,9 @@ def apply_subscription_change(command: ApplySubscriptionChange, work: WorkingSet
     if is_news or told:
         work.put_subscription(subscription, identity.email)
     if command.trial_ending and not told:
-        return Held("its subscription has not been activated yet", orphan=False)
+        return Held(
+            "its subscription has not been activated yet", command.subscription_ref, orphan=False
+        )
     return APPLIED if is_news or told else STALE
 
 

@@ -43,6 +43,13 @@ def _fail(command: str, problems: Iterable[str], *, status: int) -> int:
     return status
 
 
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 < port < 65_536:
+        raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
+    return port
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="payments", description="Sells subscriptions through Stripe."
@@ -59,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=explanations[name])
         if name in ("api", "serve"):
             command.add_argument("--host", default="127.0.0.1", help="address to listen on")
-            command.add_argument("--port", type=int, default=8000, help="port to listen on")
+            command.add_argument("--port", type=_port, default=8000, help="port to listen on")
         if name == "events":
             events_cli.add_arguments(command)
     return parser

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommands."""
     actions = parser.add_subparsers(dest="action", required=True)
     listing = actions.add_parser("list", help="the newest webhooks, and how many there are")
-    listing.add_argument("--limit", type=int, default=20, help="how many are listed")
+    listing.add_argument("--limit", type=_count, default=20, help="how many are listed")
     show = actions.add_parser("show", help="one webhook with its payload")
     show.add_argument("event_id", help="Stripe's id of the event (evt_…)")
     replay = actions.add_parser("replay", help="try webhooks again")
@@ -41,6 +41,13 @@ def run(options: argparse.Namespace, ask: Ask) -> int:
             return _show(options, ask)
         case _:
             return _replay(options, ask)
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("name a number from 1 on")
+    return count
 
 
 def _list(options: argparse.Namespace, ask: Ask) -> int:

@@ -19,11 +19,12 @@ _BACKOFF: Final = RetryPolicy(base=1.0, cap=60.0)
 
 
 class LearnPrices:
-    """Keeps the price list in step with the provider. Nothing waits for it."""
+    """Keeps the price list in step with the provider. `asked` is set after the first try."""
 
     def __init__(self, provider: PaymentProvider, prices: PriceList) -> None:
         self._provider = provider
         self._prices = prices
+        self.asked = asyncio.Event()
 
     async def run_once(self) -> None:
         """Ask once. Raises ProviderUnavailable."""
@@ -44,9 +45,12 @@ class LearnPrices:
             try:
                 await self.run_once()
                 failures = 0
-                pause = REFRESH_SECONDS
             except ProviderUnavailable as error:
                 failures += 1
-                pause = _BACKOFF.delay(failures).total_seconds()
-                log.warning("prices_unknown", error=str(error), retry_in_seconds=pause)
+                log.warning("prices_unknown", error=str(error))
+            except Exception:
+                failures += 1
+                log.exception("prices_unknown")
+            self.asked.set()
+            pause = _BACKOFF.delay(failures).total_seconds() if failures else REFRESH_SECONDS
             await asyncio.sleep(pause)

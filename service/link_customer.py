@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from domain.commands import CompleteCheckout, ExpireCheckout, RetireCustomer, UpdateCustomer
 from domain.customer import Customer
-from domain.errors import OwnershipConflict, Unsettled
+from domain.errors import Unsettled
 from ports.inbox import Outcome
 from ports.payment_provider import ProviderCustomer
 from service.outcomes import APPLIED, FOREIGN, STALE, Done, Result
-from service.whose_is_it import identify, link_user
+from service.whose_is_it import link_user
 from service.working_set import CustomerLookup, WorkingSet
 
 
@@ -18,13 +18,8 @@ def update_customer(command: UpdateCustomer, work: WorkingSet) -> Result:
     if customer is None and command.user_id is None:
         return Done(Outcome.FOREIGN, "no user of ours")
     customer = customer or Customer(None, command.customer_ref, livemode=command.livemode)
-    if customer.user_id is None and command.user_id is not None:
+    if command.user_id is not None:
         link_user(customer, command.user_id, work)
-    if command.user_id not in (None, customer.user_id):
-        raise OwnershipConflict(
-            f"customer {command.customer_ref} is user {customer.user_id}'s, but its metadata now "
-            f"names user {command.user_id}: correct metadata.user_id, then replay the event"
-        )
     customer.provider_created_at = customer.provider_created_at or command.provider_created_at
     outcome = _take_over_contact(customer, command, work)
     work.put_customer(customer)
@@ -68,8 +63,14 @@ def retire_customer(command: RetireCustomer, work: WorkingSet) -> Result:
 
 def complete_checkout(command: CompleteCheckout, work: WorkingSet) -> Result:
     """Link the buyer; the subscription's own events tell what was bought."""
-    identity = identify(command.owner, None, work)
-    return FOREIGN if identity is None else APPLIED
+    owner = command.owner
+    if owner.user_id is None or owner.customer_ref is None:
+        return Done(Outcome.FOREIGN, "no user of ours")
+    customer = work.customer(owner.customer_ref) or Customer(
+        None, owner.customer_ref, livemode=owner.livemode
+    )
+    link_user(customer, owner.user_id, work)
+    return APPLIED
 
 
 def expire_checkout(command: ExpireCheckout, work: WorkingSet) -> Result:

@@ -23,6 +23,7 @@ class Held:
     """
 
     reason: str
+    subscription_ref: str
     orphan: bool
 
 

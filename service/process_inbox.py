@@ -12,11 +12,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 import structlog
 
 from domain.commands import Command
-from domain.errors import OwnershipConflict, TransitionRefused
+from domain.errors import (
+    CustomerAlreadyLinked,
+    OwnershipConflict,
+    OwnerUnknown,
+    TransitionRefused,
+)
 from domain.subscription import AccessPolicy
 from ports.clock import Clock
 from ports.inbox import ClaimedWebhook, Dead, Outcome, Postponed, Processed, Verdict
@@ -29,15 +35,18 @@ from service import message_bus
 from service.outcomes import Held
 from service.provider_lookups import ProviderLookups
 from service.retry import RetryPolicy
-from service.working_set import Lookup, LookupNeeded, WorkingSet
+from service.whose_is_it import PATIENCE_FOR_AN_EMAIL
+from service.working_set import Lookup, LookupNeeded, WorkingSet, user_key
 
 log = structlog.get_logger(__name__)
 
-# An invoice whose subscription never shows up: Stripe redelivers for three days
-# (Stripe: Webhooks / retries), so after four the missing event will not come by itself.
-ORPHANS_WAIT: Final = timedelta(days=4)
+# What waits for another webhook: Stripe redelivers for three days (Stripe: Webhooks / retries),
+# so after four the missing one will not come by itself.
+PATIENCE: Final = timedelta(days=4)
 # A notice that waits is woken by what it waits for; looking at it once a day is a safety net.
 HELD_RECHECK: Final = timedelta(days=1)
+# Seconds, as an exponent of the backoff, until a crowd of lookups is likely to be answered.
+CROWD_DISPERSES: Final = 4
 # Errors are kept in a column of this many characters.
 ERROR_LENGTH: Final = 2_000
 
@@ -154,8 +163,7 @@ class ProcessInbox:
                 if self._lookups.has_room_for(len(step.questions) + 1):
                     step.questions[webhook.ordering_key] = needed.lookup
                 else:
-                    crowded = ProviderUnavailable("too many lookups are waiting for an answer")
-                    step.verdicts.append((webhook, self._failure(webhook, crowded, now)))
+                    step.verdicts.append((webhook, self._crowded_out(webhook, now)))
         await work.flush(uow)
         await uow.inbox.settle([verdict for _, verdict in step.verdicts])
         if work.released:
@@ -209,19 +217,42 @@ class ProcessInbox:
         except Exception as error:
             return self._failure(webhook, error, now)
         if isinstance(result, Held):
-            if result.orphan and now - webhook.received_at >= ORPHANS_WAIT:
+            if result.orphan and now - webhook.received_at >= PATIENCE:
                 return Dead(webhook.id, f"{result.reason}: replay it once that has come")
-            return Postponed(webhook.id, now + HELD_RECHECK, result.reason, failed=False)
+            return Postponed(
+                webhook.id,
+                now + HELD_RECHECK,
+                result.reason,
+                failed=False,
+                waits_for=result.subscription_ref,
+            )
         return Processed(webhook.id, result.outcome, result.note)
 
     def _failure(self, webhook: ClaimedWebhook, error: Exception, now: datetime) -> Verdict:
         if isinstance(error, OwnershipConflict | TransitionRefused):
             return Dead(webhook.id, describe(error))  # no retry can change what they say
-        attempts = webhook.attempts + 1
-        # While the provider is away nothing is wrong with the webhook itself, so it stays alive.
-        if self._rules.retry.gives_up(attempts) and not isinstance(error, ProviderUnavailable):
+        if isinstance(error, ProviderUnavailable):
+            return self._provider_is_away(webhook, error, now)
+        attempts, waits_for = webhook.attempts + 1, _waits_for(error)
+        if not self._rules.retry.gives_up(attempts):
+            due = now + self._rules.retry.delay(attempts)
+        elif waits_for is not None and now - webhook.received_at < PATIENCE:
+            due = now + HELD_RECHECK
+        else:
             return Dead(webhook.id, describe(error))
-        return Postponed(webhook.id, now + self._rules.retry.delay(attempts), describe(error))
+        return Postponed(webhook.id, due, describe(error), waits_for=waits_for)
+
+    def _provider_is_away(
+        self, webhook: ClaimedWebhook, error: ProviderUnavailable, now: datetime
+    ) -> Verdict:
+        """Nothing is wrong with the webhook itself, so it never dies of this.
+
+        Only the tries that patience is measured by are counted, so that a long outage does not
+        use up the retries of what may go wrong after it.
+        """
+        counted = webhook.attempts < PATIENCE_FOR_AN_EMAIL
+        due = now + self._rules.retry.delay(webhook.attempts + 1)
+        return Postponed(webhook.id, due, describe(error), failed=counted)
 
     async def _fail(self, webhook: ClaimedWebhook, error: Exception) -> _Step:
         step = _Step([(webhook, self._failure(webhook, error, self._clock.now()))])
@@ -231,6 +262,10 @@ class ProcessInbox:
                 await uow.inbox.settle([verdict for _, verdict in step.verdicts])
                 await uow.commit()
         return step
+
+    def _crowded_out(self, webhook: ClaimedWebhook, now: datetime) -> Verdict:
+        due = now + self._rules.retry.delay(CROWD_DISPERSES)
+        return Postponed(webhook.id, due, "too many lookups wait for an answer", failed=False)
 
     def _conclude(self, step: _Step) -> None:
         self._lookups.forget(
@@ -242,6 +277,17 @@ class ProcessInbox:
             self._wakeups.wake(Stage.OUTBOX)
         for webhook, verdict in step.verdicts:
             _log(webhook, verdict)
+
+
+def _waits_for(error: Exception) -> str | None:
+    """What would make the next try of this succeed."""
+    match error:
+        case OwnerUnknown(customer_ref=str(customer_ref)):
+            return customer_ref
+        case CustomerAlreadyLinked(user_id=UUID() as user_id):
+            return user_key(user_id)
+        case _:
+            return None
 
 
 def describe(error: BaseException) -> str:

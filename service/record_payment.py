@@ -72,7 +72,9 @@ def _ready(
     if identity is None:
         return FOREIGN
     if subscription is None:
-        return Held("its subscription has not been heard of yet", orphan=True)
+        reason = "its subscription has not been heard of yet"
+        return Held(reason, command.subscription_ref, orphan=True)
     if not subscription.may_be_spoken_of:
-        return Held("its subscription has not been activated yet", orphan=False)
+        reason = "its subscription has not been activated yet"
+        return Held(reason, command.subscription_ref, orphan=False)
     return subscription, identity

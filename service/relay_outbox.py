@@ -32,11 +32,18 @@ MOST_BLOCKED: Final = 10_000
 HOLD_BACK: Final = RetryPolicy(base=0.5, cap=30.0)
 
 
+_HINTS: Final = {
+    Delivery.UNROUTABLE: "no queue takes it: bind the consumer's queue to the exchange",
+    Delivery.REFUSED: "the broker refused it: see the broker's log",
+    None: "the connection was lost before the broker confirmed it",
+}
+
+
 @dataclass(slots=True)
 class _Round:
     confirmed: list[UUID] = field(default_factory=list)
     unrouted: list[UUID] = field(default_factory=list)
-    blocked: list[Message] = field(default_factory=list)
+    blocked: dict[UUID, tuple[Message, Delivery | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,8 @@ class RelayOutbox:
             return 0
         async with self._unit_of_work() as uow:
             batch = await uow.outbox.claim(share, limit=self._batch_size, excluding=held_back)
+        if len(batch) < self._batch_size:
+            self._forget_the_settled(batch)
         if not batch:
             return 0
         outcome = _Round()
@@ -95,6 +104,17 @@ class RelayOutbox:
         first = min(blocked.until for blocked in self._blocked.values())
         return max(first - self._clock.now(), timedelta(0))
 
+    def _forget_the_settled(self, batch: Sequence[Message]) -> None:
+        """Forget who is held back no longer, and has nothing here any more: it was published by
+        another worker, to whom the partition has gone.
+        """
+        now, present = self._clock.now(), {message.subscription_id for message in batch}
+        self._blocked = {
+            id_: blocked
+            for id_, blocked in self._blocked.items()
+            if blocked.until > now or id_ in present
+        }
+
     async def _publish(self, batch: Sequence[Message], outcome: _Round) -> None:
         chains: dict[UUID, deque[Message]] = {}
         for message in batch:
@@ -108,8 +128,8 @@ class RelayOutbox:
                         outcome.confirmed.append(message.id)
                     case Delivery.UNROUTABLE if not message.must_be_routed:
                         outcome.unrouted.append(message.id)
-                    case _:
-                        outcome.blocked.append(message)
+                    case other:
+                        outcome.blocked[message.subscription_id] = (message, other)
                         del chains[message.subscription_id]
             chains = {id_: chain for id_, chain in chains.items() if chain}
 
@@ -124,21 +144,21 @@ class RelayOutbox:
 
     def _hold_back(self, outcome: _Round, batch: Iterable[Message]) -> None:
         now = self._clock.now()
-        refused = {message.subscription_id: message for message in outcome.blocked}
         for subscription_id in {message.subscription_id for message in batch}:
-            if subscription_id not in refused:
+            if subscription_id not in outcome.blocked:
                 self._blocked.pop(subscription_id, None)
                 continue
             before = self._blocked.get(subscription_id)
             failures = before.failures + 1 if before else 1
             until = now + self._retry.delay(failures)
             self._blocked[subscription_id] = _Blocked(until, failures)
+            message, delivery = outcome.blocked[subscription_id]
             log.warning(
                 "message_held_back",
-                message_id=str(refused[subscription_id].id),
-                message_type=refused[subscription_id].type,
+                message_id=str(message.id),
+                message_type=message.type,
                 failures=failures,
-                hint="no queue takes it: bind one to the exchange, or see the broker's log",
+                hint=_HINTS[delivery],
             )
         if outcome.unrouted:
             log.warning("messages_unrouted", count=len(outcome.unrouted))

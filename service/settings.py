@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 
 class SettingsError(Exception):
@@ -42,6 +42,26 @@ def _url(*schemes: str, needs_host: bool = True) -> Callable[[str], str]:
         return value
 
     return parse
+
+
+# What a connection string may say besides where the database is. (PostgreSQL: libpq, 34.1.2)
+_DATABASE_OPTIONS: Final = frozenset(
+    {"host", "port", "sslmode", "target_session_attrs", "application_name", "connect_timeout"}
+)
+_SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+
+def _database_url(value: str) -> str:
+    _url("postgresql", "postgres", "postgresql+asyncpg", needs_host=False)(value)
+    parts = urlsplit(value)
+    if len(parts.path) < 2:
+        raise ValueError("must name a database: postgresql://user:password@host/database")
+    for option, choice in parse_qsl(parts.query, keep_blank_values=True):
+        if option not in _DATABASE_OPTIONS:
+            raise ValueError(f"has the option {option}, which is not known here: take it out")
+        if option == "sslmode" and choice not in _SSL_MODES:
+            raise ValueError(f"has an sslmode that is none of {', '.join(_SSL_MODES)}")
+    return value
 
 
 def _number(low: int, high: int) -> Callable[[str], int]:
@@ -125,7 +145,7 @@ class Settings:
     database_url: str = _variable(
         "DATABASE_URL",
         # Without a host it is a socket on this machine.
-        _url("postgresql", "postgres", "postgresql+asyncpg", needs_host=False),
+        _database_url,
         "PostgreSQL, as postgresql://user:password@host/database",
         secret=True,
     )

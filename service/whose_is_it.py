@@ -45,36 +45,46 @@ def identify(owner: Owner, known: Subscription | None, work: WorkingSet) -> Iden
         return Identity(user_id, email=None)
     row = work.customer(owner.customer_ref)
     if row is not None and row.user_id is not None:
-        _agree(user_id, row.user_id, "the event", "the customer's row")
-        return Identity(row.user_id, row.email)
+        user_id = _agree(user_id, row.user_id, "the event", "the customer's row")
+        if row.contact_is_known:
+            return Identity(row.user_id, row.email)
     try:
         found = _ask(owner.customer_ref, work)
     except ProviderUnavailable:
-        if user_id is None or work.attempts < PATIENCE_FOR_AN_EMAIL:
+        was_waited_for = row is not None and row.user_id is not None
+        if user_id is None or not (was_waited_for or work.attempts >= PATIENCE_FOR_AN_EMAIL):
             raise
+        link_user(row or _new_customer(owner), user_id, work)
         return Identity(user_id, email=None)
     user_id = _agree(user_id, found.user_id, "the event", "the customer at the provider")
     if user_id is None:
         _refuse_riddle(owner)
         return None
-    customer = row or Customer(None, owner.customer_ref, livemode=owner.livemode)
-    link_user(customer, user_id, work)
+    customer = row or _new_customer(owner)
     customer.email, customer.name = found.email, found.name
-    customer.as_of = customer.as_of or owner.at
     customer.provider_created_at = found.created
-    work.put_customer(customer)
+    customer.as_of = customer.as_of or owner.at
+    link_user(customer, user_id, work)
     return Identity(user_id, customer.email)
 
 
 def link_user(customer: Customer, user_id: UUID, work: WorkingSet) -> None:
-    """Make `customer` this user's. Raises CustomerAlreadyLinked where the user has another.
+    """Make `customer` this user's, and keep it.
 
-    A retired customer takes nobody's place, so it may be any user's.
+    A retired customer takes nobody's place, so the user may have another. Raises
+    CustomerAlreadyLinked where the user has another, OwnershipConflict where it is another's.
     """
-    current = work.link_of(user_id)
-    if current is not None and customer.retired_at is None and customer.customer_ref is not None:
-        current.link_customer(customer.customer_ref)
-    customer.user_id = user_id
+    if customer.user_id is None:
+        current = work.link_of(user_id)
+        if current is not None and customer.retired_at is None and customer.customer_ref:
+            current.link_customer(customer.customer_ref)
+        customer.user_id = user_id
+    _agree(user_id, customer.user_id, "the event", "the customer's row")
+    work.put_customer(customer)
+
+
+def _new_customer(owner: Owner) -> Customer:
+    return Customer(None, owner.customer_ref, livemode=owner.livemode)
 
 
 def _ask(customer_ref: str, work: WorkingSet) -> ProviderCustomer:
@@ -95,5 +105,6 @@ def _refuse_riddle(owner: Owner) -> None:
     if owner.ours:
         raise OwnerUnknown(
             f"customer {owner.customer_ref} pays for one of our prices, but no user is known: "
-            "put metadata.user_id on the customer at the provider"
+            "put metadata.user_id on the customer at the provider",
+            owner.customer_ref,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
@@ -48,6 +49,8 @@ from service.worker import Worker
 
 Answer = TypeVar("Answer")
 
+# Seconds that the worker waits for the first answer about prices.
+_PRICES_MAY_TAKE = 2.0
 # Intake, inbox, outbox, partitions, listener, health check, and two to spare.
 _POOL_SIZE = 8
 
@@ -208,7 +211,7 @@ async def run_container(
     if listen_on is not None:
         parts.append(server.serve(container.app(), *listen_on, stop))
     if worker:
-        parts.append(container.worker().run(stop))
+        parts.append(_work(container, stop))
     prices = asyncio.create_task(container.learn_prices().run())
     try:
         await _together(parts, stop)
@@ -218,6 +221,14 @@ async def run_container(
         await container.intake().close()
         await container.payment_provider().close()
         await container.engine().dispose()
+
+
+async def _work(container: Container, stop: asyncio.Event) -> None:
+    # A price that is not looked up yet counts as unknown. That is mended later, but consumers
+    # would hear of it, so the provider is given a moment to answer.
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(container.learn_prices().asked.wait(), _PRICES_MAY_TAKE)
+    await container.worker().run(stop)
 
 
 async def _together(parts: list[Awaitable[None]], stop: asyncio.Event) -> None:

@@ -44,6 +44,11 @@ class LookupNeeded(Exception):
         self.lookup = lookup
 
 
+def user_key(user_id: UUID) -> str:
+    """What waits for this user's customer to be deleted waits for this."""
+    return f"user {user_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class References:
     """What a command may touch, so that it can be read beforehand."""
@@ -80,6 +85,7 @@ class WorkingSet:
         self.new_paid_invoices: set[str] = set()
         self.trials_used: set[UUID] = set()
         self.messages: list[Message] = []
+        # What somebody may wait for, and now need not any more.
         self.released: set[str] = set()
 
     @classmethod
@@ -92,14 +98,18 @@ class WorkingSet:
     ) -> WorkingSet:
         """Read what these commands may touch. `answers` may name further users."""
         wanted = list(references)
-        users = {r.user_id for r in wanted if r.user_id} | {
-            a.user_id for a in answers if isinstance(a, ProviderCustomer) and a.user_id
-        }
+        subscriptions = await uow.subscriptions.find(
+            {r.subscription_ref for r in wanted if r.subscription_ref}
+        )
+        # Whoever may turn out to be the owner: a user has one customer, so it must be known.
+        users = (
+            {r.user_id for r in wanted if r.user_id}
+            | {s.user_id for s in subscriptions}
+            | {a.user_id for a in answers if isinstance(a, ProviderCustomer) and a.user_id}
+        )
         return cls(
             policy,
-            subscriptions=await uow.subscriptions.find(
-                {r.subscription_ref for r in wanted if r.subscription_ref}
-            ),
+            subscriptions=subscriptions,
             customers=await uow.customers.find(
                 {r.customer_ref for r in wanted if r.customer_ref}, users
             ),
@@ -154,6 +164,12 @@ class WorkingSet:
     def put_customer(self, customer: Customer) -> None:
         """Keep a changed customer."""
         assert customer.customer_ref is not None, "only linked customers are kept"
+        before = self._customers.get(customer.customer_ref)
+        if customer.user_id is not None:
+            if before is None or before.user_id is None:
+                self.released.add(customer.customer_ref)
+            if customer.retired_at is not None and not (before and before.retired_at):
+                self.released.add(user_key(customer.user_id))
         self._know(customer)
         self.changed_customers[customer.customer_ref] = customer
 

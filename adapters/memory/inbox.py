@@ -87,16 +87,15 @@ class MemoryInbox:
 
         self._transaction.write(write)
 
-    async def wake_waiting(self, ordering_keys: Collection[str], now: datetime) -> None:
-        """Make due what waits, without having failed, under these ordering keys."""
-        keys = set(ordering_keys)
+    async def wake_waiting(self, keys: Collection[str], now: datetime) -> None:
+        """Make due what waits for one of these keys."""
 
         def write(tables: Tables) -> None:
             for event_id, row in tables.webhooks.items():
-                if row.waiting and row.webhook.ordering_key in keys:
-                    tables.webhooks[event_id] = replace(row, waiting=False, next_attempt_at=now)
+                if row.waiting_for in keys:
+                    tables.webhooks[event_id] = replace(row, waiting_for=None, next_attempt_at=now)
 
-        self._transaction.write(write)
+        self._transaction.write(write, wakes=Stage.INBOX)
 
     async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> datetime | None:
         """When the first webhook of this share that was postponed is due; None without."""
@@ -146,12 +145,12 @@ class MemoryInbox:
 
 def _kept(row: WebhookRow) -> KeptWebhook:
     webhook = row.webhook
-    unsettled = State.RETRYING if webhook.attempts else State.PENDING
+    held = State.HELD if row.waiting_for else State.PENDING
     return KeptWebhook(
         event_id=webhook.event_id,
         event_type=webhook.event_type,
         ordering_key=webhook.ordering_key,
-        state=row.outcome or (State.HELD if row.waiting else unsettled),
+        state=row.outcome or (State.RETRYING if webhook.attempts else held),
         received_at=webhook.received_at,
         attempts=webhook.attempts,
         next_attempt_at=row.next_attempt_at,
@@ -165,9 +164,8 @@ def _settled(row: WebhookRow, verdict: Verdict) -> WebhookRow:
     match verdict:
         case Processed(outcome=outcome, note=note):
             return WebhookRow(webhook, processed=True, outcome=str(outcome), error=note)
-        case Postponed(next_attempt_at=due, reason=reason, failed=True):
-            return WebhookRow(failed, due, error=reason)
         case Postponed(next_attempt_at=due, reason=reason):
-            return WebhookRow(webhook, due, waiting=True, error=reason)
+            tried = failed if verdict.failed else webhook
+            return WebhookRow(tried, due, waiting_for=verdict.waits_for, error=reason)
         case Dead(error=error):
             return WebhookRow(failed, outcome=str(State.DEAD), error=error)

@@ -28,7 +28,7 @@ class WebhookRow:
 
     webhook: ClaimedWebhook
     next_attempt_at: datetime | None = None
-    waiting: bool = False
+    waiting_for: str | None = None
     processed: bool = False
     outcome: str | None = None
     error: str | None = None

@@ -34,11 +34,18 @@ def async_url(database_url: str) -> URL:
     query = dict(url.query)
     if "sslmode" in query:  # libpq's name; asyncpg calls it ssl
         query["ssl"] = query.pop("sslmode")
+    for ours in ("application_name", "connect_timeout"):  # create_engine sets them itself
+        query.pop(ours, None)
     return url.set(drivername="postgresql+asyncpg", query=query)
 
 
-def create_engine(database_url: str, *, name: str, pool_size: int) -> AsyncEngine:
-    """An engine that connects when it is first used. `name` shows in pg_stat_activity."""
+def create_engine(
+    database_url: str, *, name: str, pool_size: int, patient: bool = False
+) -> AsyncEngine:
+    """An engine that connects when it is first used. `name` shows in pg_stat_activity.
+
+    A `patient` one waits for as long as a statement takes: a migration may build an index.
+    """
     return create_async_engine(
         async_url(database_url),
         pool_size=pool_size,
@@ -47,10 +54,12 @@ def create_engine(database_url: str, *, name: str, pool_size: int) -> AsyncEngin
         pool_pre_ping=False,  # a dead connection fails its transaction, which is retried anyway
         connect_args={
             "timeout": _CONNECT_TIMEOUT,
-            "command_timeout": _COMMAND_TIMEOUT,
+            "command_timeout": None if patient else _COMMAND_TIMEOUT,
             "server_settings": {
                 "application_name": name,
-                "idle_in_transaction_session_timeout": str(_IDLE_IN_TRANSACTION_MS),
+                "idle_in_transaction_session_timeout": str(
+                    0 if patient else _IDLE_IN_TRANSACTION_MS
+                ),
                 "jit": "off",  # compiling costs more than our short statements take
             },
         },
@@ -62,7 +71,7 @@ def storage_errors() -> Iterator[None]:
     """Turn what repeating may mend into StorageUnavailable; leave what is wrong with the data."""
     try:
         yield
-    except (StorageUnavailable, asyncio.CancelledError):
+    except (StorageUnavailable, ConcurrentChange, asyncio.CancelledError):
         raise
     except IntegrityError as error:
         if "ix_stripe_customers_user_id" in str(error.orig):
@@ -75,7 +84,7 @@ def storage_errors() -> Iterator[None]:
             raise  # refused before it was sent
         raise StorageUnavailable(_explain(error)) from error
     except (OSError, TimeoutError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError) as e:
-        raise StorageUnavailable(f"the database cannot be reached: {type(e).__name__}") from e
+        raise StorageUnavailable(_unreachable(e)) from e
 
 
 def sqlstate(error: DBAPIError) -> str:
@@ -88,8 +97,17 @@ def _explain(error: DBAPIError) -> str:
         case "42P01" | "42703" | "3F000":
             return "the schema is missing or older than this release: run `payments migrate`"
         case "42501":
-            return "the database role lacks a privilege it needs: see the grants in the runbook"
+            return "the role of DATABASE_URL lacks a privilege on the schema payments: grant it"
+        case "3D000":
+            return "the database that DATABASE_URL names does not exist: create it"
+        case "28000" | "28P01":
+            return "the server refuses the user or the password of DATABASE_URL: correct them"
         case "":
-            return f"the database cannot be reached: {type(error.orig).__name__}"
+            return _unreachable(error.orig)
         case code:
             return f"the database refused with SQLSTATE {code}"
+
+
+def _unreachable(error: BaseException | None) -> str:
+    kind = type(error).__name__
+    return f"the database of DATABASE_URL cannot be reached ({kind}): is it up, is the host right?"

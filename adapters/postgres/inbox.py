@@ -47,7 +47,7 @@ _SETTLED: Final = (
     "error_message",
     "attempt_count",
     "next_attempt_at",
-    "waiting",
+    "waiting_for",
 )
 
 # The notification is part of the transaction: the worker hears of a row when it can see it.
@@ -68,15 +68,15 @@ _SETTLE: Final = sa.text(
     f"UPDATE {t.fullname} AS e SET processed = new.processed, outcome = new.outcome,"
     " error_message = left(new.error_message, 2000),"
     " attempt_count = e.attempt_count + new.attempt_count,"
-    " next_attempt_at = new.next_attempt_at, waiting = new.waiting,"
+    " next_attempt_at = new.next_attempt_at, waiting_for = new.waiting_for,"
     " processed_at = CASE WHEN new.processed THEN now() END, updated_at = now()"
-    f" FROM {unnest(t, _SETTLED)} WHERE e.id = new.id"
+    f" FROM {unnest(t, _SETTLED)} WHERE e.id = new.id AND NOT e.processed AND e.outcome IS NULL"
 )
 _STATE: Final = sa.func.coalesce(
     t.c.outcome,
     sa.case(
-        (t.c.waiting, str(State.HELD)),
         (t.c.attempt_count > 0, str(State.RETRYING)),
+        (t.c.waiting_for.is_not(None), str(State.HELD)),
         else_=str(State.PENDING),
     ),
 )
@@ -164,14 +164,15 @@ class PostgresInbox:
             rows = [_row(verdict) for verdict in verdicts]
             await self._connection.execute(_SETTLE, as_arrays(rows, _SETTLED))
 
-    async def wake_waiting(self, ordering_keys: Collection[str], now: datetime) -> None:
-        """Make due what waits, without having failed, under these ordering keys."""
-        keys = sa.literal(list(ordering_keys), sa.ARRAY(sa.Text))
+    async def wake_waiting(self, keys: Collection[str], now: datetime) -> None:
+        """Make due what waits for one of these keys."""
         await self._connection.execute(
             sa.update(t)
-            .where(t.c.waiting, t.c.ordering_key == sa.any_(keys))
-            .values(waiting=False, next_attempt_at=now)
+            .where(t.c.waiting_for == sa.any_(sa.literal(list(keys), sa.ARRAY(sa.Text))))
+            .values(waiting_for=None, next_attempt_at=now)
         )
+        # What waits may be another worker's, in another partition.
+        await self._connection.execute(sa.select(sa.func.pg_notify(str(Stage.INBOX), "")))
 
     async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> datetime | None:
         """When the first webhook of this share that was postponed is due; None without."""
@@ -234,7 +235,7 @@ class PostgresInbox:
                 error_message=None,
                 attempt_count=0,
                 next_attempt_at=None,
-                waiting=False,
+                waiting_for=None,
                 updated_at=sa.func.now(),
             )
         )
@@ -249,13 +250,13 @@ def _row(verdict: Verdict) -> dict[str, object]:
         "error_message": None,
         "attempt_count": 0,
         "next_attempt_at": None,
-        "waiting": False,
+        "waiting_for": None,
     }
     match verdict:
         case Processed(outcome=outcome, note=note):
             row |= {"processed": True, "outcome": str(outcome), "error_message": note}
-        case Postponed(next_attempt_at=due, reason=reason, failed=failed):
-            row |= {"next_attempt_at": due, "error_message": reason, "waiting": not failed}
+        case Postponed(next_attempt_at=due, reason=reason, failed=failed, waits_for=key):
+            row |= {"next_attempt_at": due, "error_message": reason, "waiting_for": key}
             row["attempt_count"] = int(failed)
         case Dead(error=error):
             row |= {"outcome": str(State.DEAD), "error_message": error, "attempt_count": 1}

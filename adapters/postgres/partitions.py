@@ -43,11 +43,14 @@ class PostgresPartitions:
 
     async def renew(self) -> bool:
         """Say that this worker is alive and take a fair share; whether the share changed."""
+        before = self._share
         with storage_errors():
+            # On its own, so that whatever comes of the share, the worker counts as alive.
             async with self._engine.begin() as connection:
-                share = await self._renew(connection)
-        changed, self._share = share != self._share, share
-        return changed
+                epoch = await self._sign_of_life(connection)
+            async with self._engine.begin() as connection:
+                self._share = await self._fair_share(connection, epoch)
+        return self._share != before
 
     async def release(self) -> None:
         """Give everything back at once."""
@@ -56,28 +59,27 @@ class PostgresPartitions:
             async with self._engine.begin() as connection:
                 await connection.execute(sa.delete(workers).where(workers.c.id == share.worker))
 
-    async def _renew(self, connection: AsyncConnection) -> Share:
+    async def _fair_share(self, connection: AsyncConnection, epoch: int) -> Share:
         me = self._share.worker
-        epoch = await self._sign_of_life(connection)
+        alive = await connection.scalar(
+            sa.select(workers.c.id)
+            .where(workers.c.id == me)
+            .with_for_update(read=True, key_share=True)
+        )
+        if alive is None:  # buried meanwhile, by somebody to whom the lease looked expired
+            return Share(me, epoch)
         await self._bury_the_dead(connection)
-        fair = await self._fair_share(connection)
+        fair = await self._count_fair_share(connection)
         mine = set(
             await connection.scalars(
                 sa.select(worker_partitions.c.partition).where(worker_partitions.c.worker_id == me)
             )
         )
         if len(mine) > fair:
-            # Waits for the batches in hand, which rely on these partitions.
-            await connection.execute(
-                sa.select(workers.c.id).where(workers.c.id == me).with_for_update()
-            )
+            epoch = await self._wait_for_batches_in_hand(connection, epoch)
             surplus = set(sorted(mine)[fair:])
             await self._assign(connection, surplus, None)
             mine -= surplus
-            epoch += 1
-            await connection.execute(
-                sa.update(workers).where(workers.c.id == me).values(epoch=epoch)
-            )
         elif len(mine) < fair:
             free = set(
                 await connection.scalars(
@@ -91,6 +93,25 @@ class PostgresPartitions:
             await self._assign(connection, free, me)
             mine |= free
         return Share(me, epoch, frozenset(mine))
+
+    async def _wait_for_batches_in_hand(self, connection: AsyncConnection, epoch: int) -> int:
+        """Begin a new epoch, in which nothing relies on the partitions that are given back.
+
+        Meanwhile this worker holds nothing, or busy stages would begin one batch after the other
+        and this would wait for ever.
+        """
+        held, self._share = self._share, Share(self._share.worker, epoch)
+        try:
+            await connection.execute(
+                sa.select(workers.c.id).where(workers.c.id == held.worker).with_for_update()
+            )
+            await connection.execute(
+                sa.update(workers).where(workers.c.id == held.worker).values(epoch=epoch + 1)
+            )
+        except BaseException:
+            self._share = held
+            raise
+        return epoch + 1
 
     async def _sign_of_life(self, connection: AsyncConnection) -> int:
         """Extend our lease; a worker that was buried begins anew, in a later epoch."""
@@ -111,12 +132,12 @@ class PostgresPartitions:
         """
         expired = (
             sa.select(workers.c.id)
-            .where(workers.c.expires_at < sa.func.now())
+            .where(workers.c.expires_at < sa.func.now(), workers.c.id != self._share.worker)
             .with_for_update(skip_locked=True)
         )
         await connection.execute(sa.delete(workers).where(workers.c.id.in_(expired)))
 
-    async def _fair_share(self, connection: AsyncConnection) -> int:
+    async def _count_fair_share(self, connection: AsyncConnection) -> int:
         known = await connection.scalar(sa.select(sa.func.count()).select_from(worker_partitions))
         if known != PARTITIONS:
             await connection.execute(

@@ -85,8 +85,8 @@ stripe_webhook_events = sa.Table(
     sa.Column("traceparent", sa.String(55), nullable=False),
     # NULL: due at once. Never the database's clock, which may differ from the workers'.
     sa.Column("next_attempt_at", _moment),
-    # Postponed without having failed, until its subscription may be spoken of.
-    sa.Column("waiting", sa.Boolean, nullable=False, server_default=sa.false()),
+    # What wakes it before its next attempt; a subscription's or customer's reference, or a user.
+    sa.Column("waiting_for", sa.String(255)),
     # What became of it: an Outcome, or 'dead'.
     sa.Column("outcome", sa.String(20)),
     sa.Index("ix_stripe_webhook_events_event_id", "event_id", unique=True),
@@ -97,7 +97,9 @@ stripe_webhook_events = sa.Table(
     # planner into sorting the backlog.
     sa.Index("ix_stripe_webhook_events_pending", "seq", postgresql_where=sa.text(PENDING)),
     sa.Index(
-        "ix_stripe_webhook_events_waiting", "ordering_key", postgresql_where=sa.text("waiting")
+        "ix_stripe_webhook_events_waiting_for",
+        "waiting_for",
+        postgresql_where=sa.text("waiting_for IS NOT NULL"),
     ),
 )
 

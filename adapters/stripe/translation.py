@@ -117,18 +117,20 @@ def _apply_change(rank: Rank, *, trial_ending: bool = False) -> _Translation:
         seen = _object(event, _SUBSCRIPTION)
         if rank is Rank.DELETED and seen.status not in ("canceled", "incomplete_expired"):
             seen.status = "canceled"  # what is deleted has ended, whatever its last status was
+        is_ours = _what_was_bought(seen, prices)[1] is not None
         return commands.ApplySubscriptionChange(
             subscription_ref=_required(seen.id, "subscription.id"),
             owner=Owner(
                 customer_ref=_reference(seen.customer, "subscription.customer"),
                 user_id=user_of(seen.metadata),
-                ours=_what_was_bought(seen, prices)[1] is not None,
+                ours=is_ours or not prices.is_learned,
                 livemode=event.livemode,
                 at=event.created,
             ),
             snapshot=to_snapshot(seen, prices, ended_at=event.created),
             as_of=watermark(event.created, rank),
             trial_ending=trial_ending,
+            plan_is_certain=is_ours or prices.is_learned,
         )
 
     return translate
@@ -314,7 +316,8 @@ def _owner_of_invoice(invoice: shapes.Invoice, event: Event, prices: PriceList) 
     return Owner(
         customer_ref=_reference(invoice.customer, "invoice.customer"),
         user_id=user_of(details.metadata if details else None),
-        ours=any(offer is not None for offer in _offers_on(invoice, prices)),
+        ours=not prices.is_learned
+        or any(offer is not None for offer in _offers_on(invoice, prices)),
         livemode=event.livemode,
         at=event.created,
     )

@@ -126,7 +126,7 @@ def upgrade() -> None:
         sa.Column("payload", postgresql.BYTEA(), nullable=True),
         sa.Column("traceparent", sa.String(length=55), nullable=False),
         sa.Column("next_attempt_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
-        sa.Column("waiting", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("waiting_for", sa.String(length=255), nullable=True),
         sa.Column("outcome", sa.String(length=20), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         schema="payments",
@@ -168,12 +168,12 @@ def upgrade() -> None:
         schema="payments",
     )
     op.create_index(
-        "ix_stripe_webhook_events_waiting",
+        "ix_stripe_webhook_events_waiting_for",
         "stripe_webhook_events",
-        ["ordering_key"],
+        ["waiting_for"],
         unique=False,
         schema="payments",
-        postgresql_where=sa.text("waiting"),
+        postgresql_where=sa.text("waiting_for IS NOT NULL"),
     )
     op.create_table(
         "subscriptions",
@@ -286,10 +286,10 @@ def downgrade() -> None:
     op.drop_index("ix_subscriptions_status", table_name="subscriptions", schema="payments")
     op.drop_table("subscriptions", schema="payments")
     op.drop_index(
-        "ix_stripe_webhook_events_waiting",
+        "ix_stripe_webhook_events_waiting_for",
         table_name="stripe_webhook_events",
         schema="payments",
-        postgresql_where=sa.text("waiting"),
+        postgresql_where=sa.text("waiting_for IS NOT NULL"),
     )
     op.drop_index(
         "ix_stripe_webhook_events_processed_created_at",

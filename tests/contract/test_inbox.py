@@ -157,7 +157,9 @@ async def test_a_webhook_that_waits_has_not_failed(storage: Storage) -> None:
     await record(storage, webhook("evt_1"))
     worker = await lone_worker(storage)
     claimed = await claim_one(storage, worker)
-    await settle(storage, Postponed(claimed.id, NOW + HOUR, "waits", failed=False))
+    await settle(
+        storage, Postponed(claimed.id, NOW + HOUR, "waits", failed=False, waits_for="sub_1")
+    )
 
     assert await claim(storage, worker) == []
     async with storage.unit_of_work() as uow:
@@ -234,7 +236,7 @@ async def test_the_longest_error_that_is_kept_and_longer_ones_are_accepted(
     assert await claim(storage, worker) == []
 
 
-async def test_waking_makes_due_only_what_waits_without_having_failed(storage: Storage) -> None:
+async def test_waking_makes_due_only_what_waits_for_this_key(storage: Storage) -> None:
     await record(
         storage,
         webhook("evt_waits"),
@@ -247,9 +249,9 @@ async def test_waking_makes_due_only_what_waits_without_having_failed(storage: S
     waits, failed, other, done, dead = [c.id for c in await claim_all(storage, worker)]
     await settle(
         storage,
-        Postponed(waits, NOW + HOUR, "waits", failed=False),
+        Postponed(waits, NOW + HOUR, "waits", failed=False, waits_for="sub_1"),
         Postponed(failed, NOW + HOUR, "no answer"),
-        Postponed(other, NOW + HOUR, "waits", failed=False),
+        Postponed(other, NOW + HOUR, "waits", failed=False, waits_for="sub_2"),
         Processed(done, Outcome.APPLIED),
         Dead(dead, "unreadable"),
     )
@@ -259,11 +261,22 @@ async def test_waking_makes_due_only_what_waits_without_having_failed(storage: S
     assert await claim(storage, worker) == ["evt_waits"]
 
 
-async def test_what_waited_and_then_failed_is_not_woken(storage: Storage) -> None:
+async def test_what_failed_and_waits_for_something_is_woken_too(storage: Storage) -> None:
     await record(storage, webhook("evt_1"))
     worker = await lone_worker(storage)
     claimed = await claim_one(storage, worker)
-    await settle(storage, Postponed(claimed.id, NOW, "waits", failed=False))
+    await settle(storage, Postponed(claimed.id, NOW + HOUR, "whose?", waits_for="cus_1"))
+
+    await wake_waiting(storage, "cus_1")
+
+    assert (await claim_one(storage, worker)).attempts == 1
+
+
+async def test_what_waits_for_nothing_any_more_is_not_woken(storage: Storage) -> None:
+    await record(storage, webhook("evt_1"))
+    worker = await lone_worker(storage)
+    claimed = await claim_one(storage, worker)
+    await settle(storage, Postponed(claimed.id, NOW, "waits", failed=False, waits_for="sub_1"))
     await settle(storage, Postponed(claimed.id, NOW + HOUR, "no answer"))
 
     await wake_waiting(storage, "sub_1")
@@ -278,7 +291,9 @@ async def test_what_was_made_to_wait_in_this_unit_of_work_can_be_woken_in_it(
     worker = await lone_worker(storage)
     async with storage.unit_of_work() as uow:
         [claimed] = await uow.inbox.claim(worker.held(), limit=1, now=NOW)
-        await uow.inbox.settle([Postponed(claimed.id, NOW + HOUR, "waits", failed=False)])
+        await uow.inbox.settle(
+            [Postponed(claimed.id, NOW + HOUR, "waits", failed=False, waits_for="sub_1")]
+        )
         await uow.inbox.wake_waiting(["sub_1"], NOW)
         await uow.commit()
 
@@ -294,7 +309,7 @@ async def test_the_first_of_what_was_postponed_is_the_next_due(storage: Storage)
     await settle(
         storage,
         Postponed(later, NOW + 2 * HOUR, "no answer"),
-        Postponed(sooner, NOW + HOUR, "waits", failed=False),
+        Postponed(sooner, NOW + HOUR, "waits", failed=False, waits_for="sub_1"),
     )
 
     assert await next_due(storage, worker.held()) == NOW + HOUR
@@ -339,7 +354,7 @@ async def one_in_every_state(storage: Storage) -> Partitions:
         storage,
         *(Processed(id_, outcome) for id_, outcome in zip(processed, outcomes, strict=True)),
         Postponed(retrying, NOW + HOUR, "no answer"),
-        Postponed(held, NOW + HOUR, "waits", failed=False),
+        Postponed(held, NOW + HOUR, "waits", failed=False, waits_for="sub_1"),
         Dead(dead, "unreadable"),
     )
     return worker

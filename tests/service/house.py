@@ -59,7 +59,9 @@ class House:
         self.queue = self.publisher.subscribe()
         self.wakeups = MemoryWakeups(self.store)
         self.partitions = MemoryPartitions(self.store, self.clock)
-        reader = StripeWebhooks([SECRET], PriceList(PRICES))
+        prices = PriceList(PRICES)
+        prices.learn({}, {})  # the provider was asked
+        reader = StripeWebhooks([SECRET], prices)
         self.receive = ReceiveWebhook(reader, MemoryIntake(self.store, self.clock), self.clock)
         self.lookups = ProviderLookups(
             self.provider, answered=lambda: self.wakeups.wake(Stage.INBOX)

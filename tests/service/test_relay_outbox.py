@@ -87,6 +87,22 @@ async def test_what_must_be_routed_waits_for_a_queue_and_its_successors_with_it(
     assert publisher.waves[1:] == [["sub_1:1"], ["sub_1:2"], ["sub_1:3"]]
 
 
+async def test_what_another_worker_has_published_is_held_back_no_longer() -> None:
+    publisher = ScriptedPublisher({ACTIVATED: Delivery.UNROUTABLE})
+    house = await house_with(publisher)
+    await house.publish()
+    other = House(store=house.store, clock=house.clock)
+    await house.partitions.release()
+    await other.partitions.renew()
+    await other.publish()
+    assert set(marks(house).values()) == {"published"}
+    await other.partitions.release()
+    await house.partitions.renew()
+    house.clock.advance(timedelta(minutes=1))
+    await house.publish()
+    assert await house.relay.idle_time() is None
+
+
 async def test_what_need_not_be_routed_is_given_up_and_blocks_nothing() -> None:
     house = await house_with(ScriptedPublisher({PAID: Delivery.UNROUTABLE}))
     await house.publish()
