@@ -20,7 +20,7 @@ HAVE_SERVERS := { [ "$$TEST_SERVERS" != private ] && docker version >/dev/null 2
 	|| [ "$$TEST_SERVERS" = containers ] \
 	|| PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v rabbitmq-server >/dev/null
 
-.PHONY: help setup run test check format lock clean
+.PHONY: help setup run test check format contracts lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ check: $(STAMP) ## Lint, check formatting, types and import rules
 format: $(STAMP) ## Fix what ruff can fix and format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+contracts: $(STAMP) ## Write contracts/ from the code
+	$(BIN)/python -m contracts
 
 lock: $(STAMP) ## Resolve the locks again; LOCK_ARGS=--upgrade moves every version
 	$(UV_COMPILE) --output-file requirements.lock pyproject.toml

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from service import settings, wiring
-from service.settings import CommandName, SettingsError
+from service.settings import CommandName, Settings, SettingsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,11 +17,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     command: CommandName = options.command
     try:
-        loaded = settings.load(command, os.environ)
+        _run(command, options, settings.load(command, os.environ))
     except SettingsError as error:
         for problem in error.problems:
             sys.stderr.write(f"payments {command}: {problem}\n")
         return 2
+    return 0
+
+
+def _run(command: CommandName, options: argparse.Namespace, loaded: Settings) -> None:
     match command:
         case "migrate":
             wiring.migrate(loaded)
@@ -31,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             wiring.run(loaded, listen_on=None, worker=True)
         case "serve":
             wiring.run(loaded, listen_on=(options.host, options.port), worker=True)
-    return 0
+        case "catalog":
+            wiring.sync_catalog(loaded)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,12 +49,17 @@ def _parser() -> argparse.ArgumentParser:
         "api": "take webhooks and answer the gateway",
         "worker": "work off what was received and publish what follows from it",
         "serve": "api and worker in one process",
+        "catalog": "have Stripe sell what the settings say",
     }
     for name in get_args(CommandName):
         command = commands.add_parser(name, help=explanations[name])
         if name in ("api", "serve"):
             command.add_argument("--host", default="127.0.0.1", help="address to listen on")
             command.add_argument("--port", type=int, default=8000, help="port to listen on")
+        if name == "catalog":
+            command.add_argument(
+                "action", choices=["sync"], help="create and replace products and prices"
+            )
     return parser
 
 

@@ -19,6 +19,7 @@ from domain.commands import Command
 from domain.errors import OwnershipConflict, TransitionRefused
 from domain.subscription import AccessPolicy
 from ports.clock import Clock
+from ports.duplicates import Duplicate
 from ports.inbox import ClaimedWebhook, Dead, Outcome, Postponed, Processed, Verdict
 from ports.partitions import LeaseLost, Partitions
 from ports.payment_provider import ProviderUnavailable
@@ -67,6 +68,7 @@ class _Step:
     verdicts: list[tuple[ClaimedWebhook, Verdict]] = field(default_factory=list)
     questions: dict[str, Lookup] = field(default_factory=dict)
     messages: int = 0
+    duplicates: Sequence[Duplicate] = ()
 
 
 class ProcessInbox:
@@ -157,6 +159,8 @@ class ProcessInbox:
                     crowded = ProviderUnavailable("too many lookups are waiting for an answer")
                     step.verdicts.append((webhook, self._failure(webhook, crowded, now)))
         await work.flush(uow)
+        if work.users_activated:
+            step.duplicates = await uow.duplicates.mark(work.users_activated)
         await uow.inbox.settle([verdict for _, verdict in step.verdicts])
         if work.released:
             await uow.inbox.wake_waiting(work.released, now)
@@ -242,6 +246,13 @@ class ProcessInbox:
             self._wakeups.wake(Stage.OUTBOX)
         for webhook, verdict in step.verdicts:
             _log(webhook, verdict)
+        for duplicate in step.duplicates:
+            log.error(
+                "duplicate_subscription",
+                subscription_id=str(duplicate.subscription_id),
+                user_id=str(duplicate.user_id),
+                hint="the user pays for several subscriptions: cancel and refund all but one",
+            )
 
 
 def describe(error: BaseException) -> str:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
+from service.redirects import origin_of
+
 
 class SettingsError(Exception):
     """Settings that are missing or cannot be used; one line for each."""
@@ -72,6 +74,30 @@ def _webhook_secrets(value: str) -> tuple[str, ...]:
     if any(secret.startswith(("sk_", "rk_", "pk_")) for secret in secrets):
         raise ValueError("holds an API key; the endpoint's signing secret starts with whsec_")
     return secrets
+
+
+def _hmac_secret(value: str) -> str:
+    if len(value.encode()) < 32:  # RFC 7518, section 3.2: as long as the hash of HS256
+        raise ValueError("must be 32 bytes or longer, so that it cannot be guessed")
+    return value
+
+
+def _pem(value: str) -> str:
+    # Line breaks do not survive in every place that keeps environment variables.
+    pem = value.replace("\\n", "\n")
+    if "-----BEGIN PUBLIC KEY-----" not in pem:
+        raise ValueError("must be a public key in PEM form (BEGIN PUBLIC KEY)")
+    return pem
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+    if not origins:
+        raise ValueError("must hold at least one origin such as https://app.example.com")
+    for origin in origins:
+        if origin_of(origin) is None or origin.count("/") != 2 or "?" in origin or "#" in origin:
+            raise ValueError(f"holds {origin}, which is no origin such as https://app.example.com")
+    return origins
 
 
 def _currency(value: str) -> str:
@@ -191,6 +217,43 @@ class Settings:
         "Failures after which a webhook is given up and waits for an operator",
         default="12",
     )
+    jwt_jwks_url: str | None = _variable(
+        "JWT_JWKS_URL",
+        _url("https", "http"),
+        "Where the identity provider publishes its keys (or set JWT_PUBLIC_KEY or JWT_SECRET)",
+        required=False,
+    )
+    jwt_public_key: str | None = _variable(
+        "JWT_PUBLIC_KEY",
+        _pem,
+        "The identity provider's public key, in PEM form",
+        secret=True,  # which it is not, but a file is where such a document lies
+        required=False,
+    )
+    jwt_secret: str | None = _variable(
+        "JWT_SECRET",
+        _hmac_secret,
+        "A secret shared with the identity provider, 32 bytes or longer",
+        secret=True,
+        required=False,
+    )
+    jwt_issuer: str = _variable(
+        "JWT_ISSUER", _text, "Who issues the users' tokens: their claim iss has to be this"
+    )
+    jwt_audience: str = _variable(
+        "JWT_AUDIENCE", _text, "What the users' tokens are for: their claim aud has to hold this"
+    )
+    allowed_redirect_origins: tuple[str, ...] = _variable(
+        "ALLOWED_REDIRECT_ORIGINS",
+        _origins,
+        "Origins that buyers may be sent back to, comma-separated, as https://app.example.com",
+    )
+    rate_limit_per_minute: int = _variable(
+        "RATE_LIMIT_PER_MINUTE",
+        _number(1, 1_000_000),
+        "Requests a user may make in a minute, per process",
+        default="120",
+    )
     log_format: str = _variable(
         "LOG_FORMAT",
         _one_of("auto", "json", "console"),
@@ -214,7 +277,7 @@ VARIABLES: Final[Mapping[str, Variable]] = {
     field.name: field.metadata["variable"] for field in dataclasses.fields(Settings)
 }
 
-CommandName = Literal["migrate", "api", "worker", "serve"]
+CommandName = Literal["migrate", "api", "worker", "serve", "catalog"]
 
 _LOGGING: Final = ("log_format", "log_level")
 _STRIPE: Final = (
@@ -226,11 +289,16 @@ _STRIPE: Final = (
     "event_organizer_monthly",
     "event_organizer_annual",
 )
+_JWT: Final = ("jwt_jwks_url", "jwt_public_key", "jwt_secret", "jwt_issuer", "jwt_audience")
 _API: Final = (
     "database_url",
     "stripe_publishable_key",
     "stripe_webhook_secrets",
     "trial_period_days",
+    "past_due_grace_days",
+    *_JWT,
+    "allowed_redirect_origins",
+    "rate_limit_per_minute",
     *_STRIPE,
     *_LOGGING,
 )
@@ -249,6 +317,7 @@ USED_BY: Final[Mapping[CommandName, tuple[str, ...]]] = {
     "api": _API,
     "worker": _WORKER,
     "serve": tuple(dict.fromkeys((*_API, *_WORKER))),
+    "catalog": (*_STRIPE, *_LOGGING),
 }
 
 
@@ -262,6 +331,8 @@ def load(command: CommandName, environment: Mapping[str, str]) -> Settings:
         except ValueError as error:
             problems.append(f"{VARIABLES[name].name} {error}")
     problems += _modes_differ(values)
+    if "jwt_issuer" in USED_BY[command]:
+        problems += _not_one_key(environment)
     if problems:
         raise SettingsError(problems)
     settings = object.__new__(Settings)  # without those this command does not use
@@ -294,3 +365,14 @@ def _modes_differ(values: Mapping[str, Any]) -> list[str]:
     if secret and publishable and secret.split("_")[1] != publishable.split("_")[1]:
         return ["STRIPE_PUBLISHABLE_KEY is of another mode (test or live) than STRIPE_SECRET_KEY"]
     return []
+
+
+def _not_one_key(environment: Mapping[str, str]) -> list[str]:
+    names = [VARIABLES[name].name for name in ("jwt_jwks_url", "jwt_public_key", "jwt_secret")]
+    given = [name for name in names if environment.get(name) or environment.get(f"{name}_FILE")]
+    if len(given) == 1:
+        return []
+    choice = "JWT_JWKS_URL, JWT_PUBLIC_KEY or JWT_SECRET"
+    if given:
+        return [f"{' and '.join(given)} are set together: keep one of them"]
+    return [f"{choice}: none is set, and one is needed to verify the users' tokens"]

@@ -2,60 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-import stripe
-import structlog
+from stripe import StripeError
 
 from adapters.stripe import shapes
+from adapters.stripe.api import StripeApi, as_shape
 from adapters.stripe.shapes import reference
 from adapters.stripe.translation import clean, email_of, moment, to_snapshot, user_of
 from domain.plans import Offer, PriceList
 from domain.subscription import Snapshot
-from ports.payment_provider import Prices, ProviderCustomer, ProviderUnavailable
+from ports.payment_provider import (
+    Prices,
+    ProviderCustomer,
+    ProviderRefused,
+    ProviderUnavailable,
+)
 
 if TYPE_CHECKING:  # the SDK has these for type checkers alone
     from stripe.params import PriceListParams
 
-log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
-Shape = TypeVar("Shape")
-
-# Seconds for one attempt. The SDK's own 80 would hold a subscription up for minutes.
-TIMEOUT: Final = 10.0
-# The SDK repeats connection errors, 409 and 5xx with jitter, under one idempotency key.
-RETRIES: Final = 2
 # The most that Stripe lists at once. (Stripe: Pagination)
 _PAGE: Final = 100
 
-# It would write a file under the home directory of the user.
-stripe.enable_telemetry = False
-
 
 class StripePaymentProvider:
-    """What Stripe says now; or what `api_base` says, where one is given."""
+    """What Stripe says now."""
 
-    def __init__(self, secret_key: str, api_base: str | None, prices: PriceList) -> None:
-        self._http = stripe.HTTPXClient(timeout=TIMEOUT)
-        self._client = stripe.StripeClient(
-            secret_key,
-            base_addresses={"api": api_base} if api_base else {},
-            http_client=self._http,
-            max_network_retries=RETRIES,
-        )
+    def __init__(self, api: StripeApi, prices: PriceList) -> None:
+        self._api = api
+        self._v1 = api.v1
         self._prices = prices
 
     async def fetch_customer(self, customer_ref: str) -> ProviderCustomer | None:
         """The customer as it is now; None where Stripe knows none."""
-        found = await _call(
-            "customers.retrieve", self._client.v1.customers.retrieve_async(customer_ref)
-        )
+        with _any_failure_is_absence():
+            found = await self._api.find(self._v1.customers.retrieve_async, customer_ref)
         if found is None:
             return None
-        customer = _as(shapes.Customer, found)
+        customer = as_shape(shapes.Customer, found)
         return ProviderCustomer(
             customer_ref=customer_ref,
             user_id=user_of(customer.metadata),
@@ -67,11 +54,11 @@ class StripePaymentProvider:
 
     async def fetch_subscription(self, subscription_ref: str) -> Snapshot | None:
         """The subscription as it is now; None where Stripe knows none."""
-        found = await _call(
-            "subscriptions.retrieve",
-            self._client.v1.subscriptions.retrieve_async(subscription_ref),
-        )
-        return None if found is None else to_snapshot(_as(shapes.Subscription, found), self._prices)
+        with _any_failure_is_absence():
+            found = await self._api.find(self._v1.subscriptions.retrieve_async, subscription_ref)
+        if found is None:
+            return None
+        return to_snapshot(as_shape(shapes.Subscription, found), self._prices)
 
     async def fetch_prices(self, offers: Iterable[Offer]) -> Prices:
         """The prices behind these offers.
@@ -100,39 +87,21 @@ class StripePaymentProvider:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK's own
+        await self._api.close()
 
     async def _list_prices(self, params: PriceListParams) -> list[shapes.Price]:
         params["limit"] = _PAGE
-        page = await _call("prices.list", self._client.v1.prices.list_async(params))
-        if page is None:
-            return []
-        return [_as(shapes.Price, price) async for price in page.auto_paging_iter()]
+        with _any_failure_is_absence():
+            page = await self._api.call(self._v1.prices.list_async, params)
+            return [as_shape(shapes.Price, price) async for price in page.auto_paging_iter()]
 
 
-async def _call(operation: str, call: Awaitable[T]) -> T | None:
-    """The answer; None where Stripe knows no such object. Raises ProviderUnavailable."""
+@contextmanager
+def _any_failure_is_absence() -> Iterator[None]:
+    """Whoever asks for the truth gets it or tries again later; nothing can be refused to them."""
     try:
-        return await call
-    except stripe.StripeError as error:
-        if error.http_status == 404 or error.code == "resource_missing":
-            return None
-        log.warning(
-            "stripe_call_failed",
-            operation=operation,
-            error=type(error).__name__,
-            http_status=error.http_status,
-            request_id=error.request_id,
-        )
-        raise ProviderUnavailable(
-            f"Stripe did not answer {operation}: {type(error).__name__}"
-            + (f" (HTTP {error.http_status})" if error.http_status else "")
-        ) from error
-
-
-def _as(shape: type[Shape], found: stripe.StripeObject) -> Shape:
-    """An SDK object as one of our shapes. Raises ProviderUnavailable where it does not fit."""
-    try:
-        return msgspec.convert(found.to_dict(), shape)
-    except msgspec.ValidationError as error:
-        raise ProviderUnavailable(f"Stripe answered in a shape we do not know: {error}") from error
+        yield
+    except ProviderRefused as refusal:
+        raise ProviderUnavailable(str(refusal)) from refusal
+    except StripeError as error:
+        raise ProviderUnavailable(f"Stripe did not answer: {type(error).__name__}") from error
