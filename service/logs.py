@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Final
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import Processor
+
+# Local variables hold secrets and personal data; structlog's own defaults would log them.
+_TRACEBACKS: Final = ExceptionDictTransformer(show_locals=False)
 
 
 def configure(log_format: str, log_level: str) -> None:
@@ -19,13 +25,21 @@ def configure(log_format: str, log_level: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *(
-                [structlog.dev.ConsoleRenderer()]
-                if human
-                else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-            ),
+            *(_for_people() if human else _for_machines()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+# Tracebacks never show local variables: those hold keys, signatures and people's data.
+
+
+def _for_people() -> list[Processor]:
+    return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+
+
+def _for_machines() -> list[Processor]:
+    plain = ExceptionDictTransformer(show_locals=False)
+    return [structlog.processors.ExceptionRenderer(plain), structlog.processors.JSONRenderer()]

@@ -349,8 +349,11 @@ def _read(variable: Variable, environment: Mapping[str, str]) -> object:
             raise ValueError(f"and {variable.name}_FILE are both set: keep one of them")
         try:
             raw = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"cannot be read from its file {path}: {error}") from None
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise ValueError(f"cannot be read from its file {path}: {reason}") from None
+        except UnicodeDecodeError:  # its own words quote the secret
+            raise ValueError(f"cannot be read from its file {path}: it is not UTF-8") from None
     raw = variable.default if raw is None else raw.strip()
     if not raw:
         if not variable.required:

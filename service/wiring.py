@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from datetime import timedelta
-from functools import partial
 
 from dependency_injector import containers, providers
 
@@ -298,20 +297,32 @@ def run(settings: Settings, *, listen_on: tuple[str, int] | None, worker: bool) 
     Raises SystemExit where the address cannot be had.
     """
     logs.configure(settings.log_format, settings.log_level)
-    server.run(_run(Container(settings=settings), listen_on, worker))
+
+    async def until_signal() -> None:
+        stop = server.stop_on_signal()
+        await run_container(Container(settings=settings), listen_on, worker=worker, stop=stop)
+
+    server.run(until_signal())
 
 
-async def _run(container: Container, listen_on: tuple[str, int] | None, worker: bool) -> None:
-    parts: list[Callable[[asyncio.Event], Awaitable[None]]] = []
+async def run_container(
+    container: Container,
+    listen_on: tuple[str, int] | None,
+    *,
+    worker: bool,
+    stop: asyncio.Event,
+) -> None:
+    """Run what was asked for until `stop` is set, finish what is in hand, and let go of all."""
+    parts: list[Awaitable[None]] = []
     if listen_on is not None:
-        parts.append(partial(server.serve, container.app(), *listen_on))
+        parts.append(server.serve(container.app(), *listen_on, stop))
     if worker:
-        parts.append(container.worker().run)
+        parts.append(container.worker().run(stop))
     background = [asyncio.create_task(container.learn_prices().run())]
     if listen_on is not None:
         background.append(asyncio.create_task(container.settlements().listen()))
     try:
-        await server.run_until_signal(*parts)
+        await _together(parts, stop)
     finally:
         for task in background:
             task.cancel()
@@ -321,3 +332,14 @@ async def _run(container: Container, listen_on: tuple[str, int] | None, worker: 
         await container.intake().close()
         await container.payment_provider().close()
         await container.engine().dispose()
+
+
+async def _together(parts: list[Awaitable[None]], stop: asyncio.Event) -> None:
+    """Run these side by side; when one ends, for whatever reason, the others are told to."""
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    for task in tasks:
+        task.add_done_callback(lambda _: stop.set())
+    if tasks:
+        await asyncio.wait(tasks)
+    for task in tasks:
+        task.result()

@@ -36,7 +36,7 @@ _PROBLEMS: Final[Mapping[int, tuple[str, str, str]]] = {
     400: (
         "The request does not fit this document, or the payment provider does not accept it.",
         "bad-request",
-        "the request does not fit the schema",
+        "the request is malformed",
     ),
     401: (
         "The bearer token is missing or was not accepted.",
@@ -60,7 +60,7 @@ _PROBLEMS: Final[Mapping[int, tuple[str, str, str]]] = {
     ),
     413: (
         "The body is too large.",
-        "request-entity-too-large",
+        "body-too-large",
         "the body is larger than this endpoint takes",
     ),
     422: (

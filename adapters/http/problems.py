@@ -25,6 +25,13 @@ log = structlog.get_logger(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
 # Seconds after which a sender that was turned away may try again.
 RETRY_AFTER: Final = 5
+# Names of our own: the standard library's phrases change from one Python to the next.
+_REFUSALS: Final = {
+    400: ("bad-request", "the request is malformed"),
+    404: ("not-found", "nothing is found under this path"),
+    405: ("method-not-allowed", "this path does not take this method"),
+    413: ("body-too-large", "the body is larger than this endpoint takes"),
+}
 
 
 def problem(
@@ -142,9 +149,8 @@ _STATUS_OF: Final[dict[type[Refusal], int]] = {NotFound: 404, Conflict: 409, Una
 
 def http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """What the framework refuses: unknown paths and methods, bodies that are too large."""
-    status = HTTPStatus(error.status_code)
-    name = status.phrase.lower().replace(" ", "-")
-    detail = "the body is larger than this endpoint takes" if status == 413 else status.description
+    status = error.status_code
+    name, detail = _REFUSALS.get(status, ("request-refused", "this request cannot be answered"))
     headers = {
         name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"
     }
@@ -156,7 +162,7 @@ def http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[Any]
             for one in error.extra
             if isinstance(one, dict)
         ]
-    return problem(status, name, detail or status.phrase, headers=headers, **more)
+    return problem(status, name, detail, headers=headers, **more)
 
 
 def unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

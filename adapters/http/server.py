@@ -1,4 +1,4 @@
-"""Serves the application, and runs whatever else belongs to the process, until a signal."""
+"""Serves the application until it is told to stop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any, Final
 
 import structlog
@@ -27,23 +27,17 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     uvloop.run(main)
 
 
-async def run_until_signal(*parts: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run these side by side until SIGTERM or SIGINT, or until one of them ends.
-
-    Each is given the event that tells it to stop, and finishes what is in hand.
-    """
+def stop_on_signal() -> asyncio.Event:
+    """An event that SIGTERM or SIGINT sets."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    tasks = [asyncio.ensure_future(part(stop)) for part in parts]
-    for task in tasks:
-        task.add_done_callback(lambda _: stop.set())
-    await asyncio.gather(*tasks)
+    return stop
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, with the signals left to `run_until_signal`."""
+    """uvicorn, with the signals left to `stop_on_signal`."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -25,6 +25,9 @@ TIMEOUT: Final = 10.0
 # The SDK repeats connection errors, 409 and 5xx with jitter, under one idempotency key.
 RETRIES: Final = 2
 
+# Stripe's word for it. A 404 alone says nothing: a proxy or a wrong address answers one, too.
+MISSING: Final = "resource_missing"
+
 # A thief should not learn that the card is known to be stolen. (Stripe: Declines)
 _NOT_FOR_THE_PAYER: Final = frozenset(
     {"fraudulent", "lost_card", "merchant_blacklist", "pickup_card", "stolen_card"}
@@ -82,7 +85,7 @@ class StripeApi:
         try:
             return await self.call(method, *args, **kwargs)
         except ProviderRefused as refusal:
-            if refusal.code == "resource_missing":
+            if refusal.code == MISSING:
                 return None
             raise
 
@@ -118,9 +121,8 @@ def _translate(operation: str, error: stripe.StripeError) -> Exception:
             return CardDeclined(error.code or "card_declined", reason)
         case stripe.IdempotencyError():
             return OperationConflict(f"{operation} was asked for with other terms")
-        case stripe.InvalidRequestError():
-            missing = error.http_status == 404
-            return ProviderRefused(operation, "resource_missing" if missing else error.code)
+        case stripe.InvalidRequestError() if error.http_status != 404 or error.code == MISSING:
+            return ProviderRefused(operation, error.code)
         case _:
             # Keys that are wrong or lack a right end here too: that is ours to mend, not theirs.
             status = f" (HTTP {error.http_status})" if error.http_status else ""

@@ -1,0 +1,147 @@
+"""A stand-in for the users service, and the living example of a consumer of our events.
+
+It knows nothing but the messages: no code, no table and no call of Payments. What a consumer
+owes them is in `UsersView.apply`: ignore a repeat, refuse a gap, and grant access to a user while
+any of their subscriptions grants it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
+
+EXCHANGE = "payments.events"
+QUEUE = "users.payments"
+DEAD_LETTER_EXCHANGE = "users.payments.dead"
+
+GRANTING = frozenset({"trialing", "active", "past_due"})
+
+
+class GapError(Exception):
+    """A message of this subscription is missing before this one."""
+
+
+@dataclass(slots=True)
+class SubscriptionView:
+    """What the messages said of one subscription."""
+
+    version: int = 0
+    status: str = "none"
+    access_until: str | None = None
+
+
+@dataclass(slots=True)
+class UsersView:
+    """Every user's subscriptions, by the messages alone."""
+
+    users: dict[str, dict[str, SubscriptionView]] = field(default_factory=dict)
+    repeats: int = 0
+
+    def apply(self, message: Mapping[str, Any]) -> bool:
+        """Take a message in; False where it is a repeat. Raises GapError."""
+        data = message["data"]
+        subscriptions = self.users.setdefault(data["userId"], {})
+        view = subscriptions.setdefault(data["subscriptionId"], SubscriptionView())
+        version = int(message["sequence"])
+        if version <= view.version:
+            self.repeats += 1
+            return False
+        if version != view.version + 1:
+            raise GapError(f"{data['subscriptionId']}: version {version} came after {view.version}")
+        match message["type"]:
+            case "payments.subscription.activated.v1":
+                view.status = data["status"]
+            case "payments.subscription.status_changed.v1":
+                view.status = data["newStatus"]
+            case _:
+                pass  # no other message moves the status
+        view.version, view.access_until = version, data["accessUntil"]
+        return True
+
+    def status_of(self, subscription_id: str) -> str:
+        """The status of one subscription."""
+        for subscriptions in self.users.values():
+            if subscription_id in subscriptions:
+                return subscriptions[subscription_id].status
+        return "none"
+
+    def has_access(self, user_id: str, at: str) -> bool:
+        """Whether any subscription grants access at this moment (RFC 3339, in UTC)."""
+        return any(
+            view.status in GRANTING and (view.access_until is None or at < view.access_until)
+            for view in self.users.get(user_id, {}).values()
+        )
+
+
+class UsersService:
+    """Takes messages in, from wherever they come, and tells who waits for them."""
+
+    def __init__(self, heard: Callable[[Mapping[str, Any]], None]) -> None:
+        self.view = UsersView()
+        self._heard = heard
+        self._changed = asyncio.Condition()
+
+    async def take(self, body: bytes) -> None:
+        """Take one message in. Raises GapError."""
+        message: dict[str, Any] = json.loads(body)
+        async with self._changed:
+            if self.view.apply(message):
+                self._heard(message)
+            self._changed.notify_all()
+
+    async def until(self, condition: Callable[[UsersView], bool], seconds: float) -> None:
+        """Return once the condition holds. Raises TimeoutError after this many seconds."""
+        async with asyncio.timeout(seconds), self._changed:
+            await self._changed.wait_for(lambda: condition(self.view))
+
+
+class Consumer:
+    """Feeds a users service from a quorum queue of its own.
+
+    What it refuses goes to a dead-letter queue instead of around in circles.
+    """
+
+    def __init__(self, url: str, users: UsersService) -> None:
+        self._url = url
+        self._users = users
+        self._connection: aio_pika.abc.AbstractRobustConnection | None = None
+
+    async def __aenter__(self) -> Self:
+        self._connection = await aio_pika.connect_robust(self._url)
+        channel = await self._connection.channel()
+        await channel.set_qos(prefetch_count=100)
+        events = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+        dead = await channel.declare_exchange(
+            DEAD_LETTER_EXCHANGE, aio_pika.ExchangeType.FANOUT, durable=True
+        )
+        dead_queue = await channel.declare_queue(
+            f"{QUEUE}.dead", durable=True, arguments={"x-queue-type": "quorum"}
+        )
+        await dead_queue.bind(dead)
+        queue = await channel.declare_queue(
+            QUEUE,
+            durable=True,
+            arguments={
+                "x-queue-type": "quorum",
+                "x-dead-letter-exchange": DEAD_LETTER_EXCHANGE,
+                # Order matters to us, so only one consumer at a time may have the queue.
+                "x-single-active-consumer": True,
+            },
+        )
+        await queue.bind(events, routing_key="payments.#")
+        await queue.consume(self._take)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _take(self, message: AbstractIncomingMessage) -> None:
+        async with message.process(requeue=False):
+            await self._users.take(message.body)
