@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from litestar import Router, delete, get, patch, post
 from litestar.openapi.spec import Example
-from litestar.params import Body, Parameter
+from litestar.params import Body, HeaderParameter, PathParameter, QueryParameter
 from litestar.types import ASGIApp
 
 from adapters.http import examples
@@ -106,28 +106,28 @@ class UseCases:
 # The middleware reads it; in a signature it is for the document alone.
 IdempotencyKey = Annotated[
     str | None,
-    Parameter(
-        header=HEADER,
+    HeaderParameter(
+        name=HEADER,
         min_length=1,
         max_length=255,
         pattern="^[!-~]+$",
         description="The same key and body get the same answer for 24 hours.",
     ),
 ]
-SubscriptionId = Annotated[UUID, Parameter(description="The id in the subscription's view.")]
+SubscriptionId = Annotated[UUID, PathParameter(description="The id in the subscription's view.")]
 SessionId = Annotated[
     str,
-    Parameter(
+    PathParameter(
         max_length=255, pattern="^cs_[A-Za-z0-9_]+$", description="The id in the success address."
     ),
 ]
 Immediately = Annotated[
-    bool, Parameter(description="End it now, instead of with the current period.")
+    bool, QueryParameter(description="End it now, instead of with the current period.")
 ]
-Limit = Annotated[int, Parameter(ge=1, le=100, description="How many invoices at most.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="How many invoices at most.")]
 Cursor = Annotated[
     str | None,
-    Parameter(
+    QueryParameter(
         min_length=1,
         max_length=255,
         pattern="^[A-Za-z0-9_]+$",
