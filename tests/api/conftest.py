@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
@@ -12,6 +14,7 @@ from uuid import UUID, uuid4
 
 import jwt
 import pytest
+import structlog
 from dependency_injector import providers
 from httpx import ASGITransport, AsyncClient, Response
 from stripe import WebhookSignature
@@ -151,6 +154,16 @@ class World:
 
 
 @pytest.fixture
+def logged() -> Iterator[list[MutableMapping[str, Any]]]:
+    """Every line that is logged while the test runs."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+    structlog.configure(**before)
+
+
+@pytest.fixture
 def clock() -> MovableClock:
     return MovableClock()
 
@@ -178,26 +191,32 @@ def environment(migrated_url: str, stripe_api: StripeApi) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-async def container(environment: dict[str, str], clock: MovableClock) -> AsyncIterator[Container]:
+@asynccontextmanager
+async def world_of(
+    environment: Mapping[str, str], stripe_api: StripeApi, clock: MovableClock
+) -> AsyncIterator[World]:
+    """The application with these settings."""
     container = Container(
         settings=settings.load("serve", environment), clock=providers.Object(clock)
     )
-    yield container
-    await container.authenticator().close()
-    await container.intake().close()
-    await container.lookups().close()
-    await container.stripe_api().close()
-    await container.engine().dispose()
+    transport = ASGITransport(cast("Any", container.app()))  # the two type ASGI differently
+    try:
+        async with AsyncClient(transport=transport, base_url="http://payments") as client:
+            yield World(container, client, stripe_api, clock)
+    finally:
+        await container.authenticator().close()
+        await container.intake().close()
+        await container.lookups().close()
+        await container.stripe_api().close()
+        await container.engine().dispose()
 
 
 @pytest.fixture
 async def world(
-    container: Container, stripe_api: StripeApi, clock: MovableClock
+    environment: dict[str, str], stripe_api: StripeApi, clock: MovableClock
 ) -> AsyncIterator[World]:
-    transport = ASGITransport(cast("Any", container.app()))  # the two type ASGI differently
-    async with AsyncClient(transport=transport, base_url="http://payments") as client:
-        yield World(container, client, stripe_api, clock)
+    async with world_of(environment, stripe_api, clock) as world:
+        yield world
 
 
 @pytest.fixture
