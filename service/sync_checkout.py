@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from ports.authentication import User
-from ports.inbox import Intake
+from ports.inbox import Intake, ReceivedWebhook
 from ports.purchases import CheckoutStatus, Purchases
 from ports.settlements import Settlements
 from ports.unit_of_work import UnitOfWork
@@ -23,6 +24,8 @@ from service.view_subscription import SubscriptionView, ViewSubscription
 
 # Seconds. A worker takes milliseconds; where none runs, the page should not hang for long.
 _PATIENCE: Final = 5.0
+# Webhooks of one purchase come within seconds, so more than one seldom overtakes.
+_ROUNDS: Final = 3
 
 
 class SyncedCheckout(msgspec.Struct, rename="camel", frozen=True):
@@ -69,13 +72,27 @@ class SyncCheckout:
         return SyncedCheckout(checkout.status, settled, await self._view_subscription(user))
 
     async def _settle(self, subscription_ref: str, traceparent: str) -> bool:
+        """Have the present state applied; again where a webhook overtook the report of it."""
+        as_of = await self._watermark(subscription_ref)
+        for _ in range(_ROUNDS):
+            report = await self._purchases.report(subscription_ref, as_of)
+            if report is None:
+                return True
+            if not await self._work_off(replace(report, traceparent=traceparent)):
+                return False
+            as_of = await self._watermark(subscription_ref)
+            if as_of is None or as_of.replace(microsecond=0) <= report.created:
+                return True
+        return True
+
+    async def _watermark(self, subscription_ref: str) -> datetime | None:
         async with self._unit_of_work() as uow:
             known = await uow.subscriptions.find([subscription_ref])
-        report = await self._purchases.report(subscription_ref, known[0].as_of if known else None)
-        if report is None:
-            return True
+        return known[0].as_of if known else None
+
+    async def _work_off(self, report: ReceivedWebhook) -> bool:
         with self._settlements.expect(report.event_id) as settlement:
-            await self._intake.record(replace(report, traceparent=traceparent))
+            await self._intake.record(report)
             async with self._unit_of_work() as uow:
                 if await uow.inbox.is_processed(report.event_id):
                     return True

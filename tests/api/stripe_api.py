@@ -77,6 +77,10 @@ class StripeApi:
         self.down = False
         self.declines = False
         self.charges: list[int] = []
+        # Requests wait until they are released, which they are from the start.
+        self.reached = asyncio.Event()
+        self.released = asyncio.Event()
+        self.released.set()
         self._remembered: dict[str, tuple[Sent, int, Object]] = {}
         self._numbers = count(1)
         for lookup_key, (amount, interval) in PLANS.items():
@@ -140,6 +144,8 @@ class StripeApi:
             scope["method"], scope["path"], _nested(text), headers.get("idempotency-key")
         )
         self.sent.append(request)
+        self.reached.set()
+        await self.released.wait()
         status, answer = self._answer(request)
         await send(
             {
@@ -354,8 +360,9 @@ class StripeApi:
             if price["lookup_key"] == form["lookup_key"]:
                 assert form["transfer_lookup_key"] == "true", "Stripe refuses a key that is taken"
                 price["lookup_key"] = None
-        amount = int(form.pop("unit_amount"))
-        return self._keep("price", **form, unit_amount=amount, active=True)
+        return self._keep(
+            "price", **(form | {"unit_amount": int(form["unit_amount"]), "active": True})
+        )
 
     def create_product(self, form: Form) -> Object:
         return self._keep("product", **form)
