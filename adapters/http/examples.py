@@ -1,4 +1,7 @@
-"""The examples in the OpenAPI document, told as one story."""
+"""The examples in the OpenAPI document, told as one story.
+
+Litestar leaves nulls out of them, so none stands where a field is required.
+"""
 
 from __future__ import annotations
 
@@ -65,10 +68,10 @@ PREVIEW: Final = {
     ],
 }
 CHANGED: Final = {
-    "subscription": SUBSCRIPTION | {"status": "active", "plan": "event_organizer"},
-    "pending": False,
-    "clientSecret": None,
-    "hostedInvoiceUrl": None,
+    "subscription": SUBSCRIPTION | {"status": "active"},
+    "pending": True,
+    "clientSecret": "pi_1RrExample_secret_Sh4Xk2b9QwErTy",
+    "hostedInvoiceUrl": "https://invoice.stripe.com/i/acct_1/test_YWNjdF8x",
 }
 INVOICES: Final = {
     "invoices": [
@@ -87,7 +90,7 @@ INVOICES: Final = {
             "invoicePdf": "https://pay.stripe.com/invoice/acct_1/test_YWNjdF8x/pdf",
         }
     ],
-    "nextCursor": None,
+    "nextCursor": "in_1RrExample",
 }
 CONFIG: Final = {
     "publishableKey": "pk_test_example",

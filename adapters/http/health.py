@@ -20,7 +20,7 @@ class Check(msgspec.Struct):
 
     name: str
     well: bool
-    hint: str | None
+    hint: str | None = None
 
 
 class HealthView(msgspec.Struct):

@@ -88,6 +88,49 @@ _EXTRAS: Final[Mapping[int, dict[str, str]]] = {
     402: {"code": "card_declined", "declineCode": "insufficient_funds"},
     500: {"traceId": "4bf92f3577b34da6a3ce929d0e0e4736"},
 }
+WEBHOOK_PATH: Final = "/api/payments/webhook"
+# It is signed as it is, so its handler takes bytes and tells the framework nothing of them.
+_WEBHOOK: Final[Mapping[str, object]] = {
+    "parameters": [
+        {
+            "name": "Stripe-Signature",
+            "in": "header",
+            "required": True,
+            "description": "Signs the time and the body, as t=<seconds>,v1=<hex>.",
+            "schema": {"type": "string"},
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "description": "An event of Stripe's, as it was signed.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["id", "object", "type", "created", "data"],
+                    "properties": {
+                        "id": {"type": "string", "minLength": 1, "maxLength": 255},
+                        "object": {"const": "event"},
+                        "type": {"type": "string", "minLength": 1, "maxLength": 100},
+                        "created": {"type": "integer"},
+                        "livemode": {"type": "boolean"},
+                        "api_version": {"type": ["string", "null"]},
+                        "data": {"type": "object"},
+                    },
+                },
+                "example": {
+                    "id": "evt_1RrExample",
+                    "object": "event",
+                    "type": "customer.subscription.updated",
+                    "created": 1767225600,
+                    "livemode": False,
+                    "api_version": "2026-10-28.endive",
+                    "data": {"object": {"id": "sub_1RrExample", "object": "subscription"}},
+                },
+            }
+        },
+    },
+}
 # Headers that go with a status, wherever it occurs.
 _HEADERS: Final[Mapping[str, tuple[str, str]]] = {
     "401": ("WWW-Authenticate", "How to authenticate."),
@@ -165,15 +208,28 @@ def openapi_config() -> OpenAPIConfig:
 
 
 def refine(document: dict[str, Any]) -> dict[str, Any]:
-    """Add what handlers cannot say: the headers that belong to a status."""
-    for path in document["paths"].values():
-        for operation in path.values():
-            for status, response in operation.get("responses", {}).items():
-                if status in _HEADERS:
+    """Add what Litestar cannot be told: headers of answers, and the webhook's raw body."""
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                if status in _HEADERS and MEDIA_TYPE in response["content"]:
                     name, description = _HEADERS[status]
                     response.setdefault("headers", {})[name] = {
                         "description": description,
                         "required": True,
                         "schema": {"type": "string"},
                     }
+            for parameter in operation.get("parameters", ()):
+                _drop_null(parameter["schema"])
+            if path == WEBHOOK_PATH:
+                operation.update(_WEBHOOK)
     return document
+
+
+def _drop_null(schema: dict[str, Any]) -> None:
+    """A parameter is there or not; in a header or a query there is no null."""
+    choices = [one for one in schema.pop("oneOf", ()) if one != {"type": "null"}]
+    if len(choices) == 1:
+        schema |= choices[0]
+    elif choices:
+        schema["oneOf"] = choices

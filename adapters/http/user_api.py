@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
-from litestar import Router, delete, get, patch, post
+from litestar import HttpMethod, Response, Router, delete, get, patch, post, route
 from litestar.openapi.spec import Example
 from litestar.params import Body, HeaderParameter, PathParameter, QueryParameter
 from litestar.types import ASGIApp
@@ -252,6 +252,16 @@ def user_api(
     ) -> PreviewView:
         return await use_cases.change_plan.preview(request.user, subscription_id, data.price_id)
 
+    # Litestar's own answer would name only the first of several methods on one path.
+    @route(
+        "/subscriptions/{subscription_id:uuid}",
+        http_method=HttpMethod.OPTIONS,
+        status_code=204,
+        include_in_schema=False,
+    )
+    async def subscription_methods(subscription_id: SubscriptionId) -> Response[None]:
+        return Response(None, headers={"Allow": "DELETE, OPTIONS, PATCH"})
+
     @patch(
         "/subscriptions/{subscription_id:uuid}",
         summary="Change the plan, at what the preview has shown",
@@ -319,6 +329,7 @@ def user_api(
             subscribe,
             view_subscription,
             preview_plan_change,
+            subscription_methods,
             change_plan,
             cancel_subscription,
             resume_subscription,

@@ -9,7 +9,7 @@ from litestar import Request, post
 from litestar.handlers import HTTPRouteHandler
 
 from adapters.http import examples
-from adapters.http.openapi import responses
+from adapters.http.openapi import WEBHOOK_PATH, responses
 from service.receive_webhook import ReceiveWebhook
 
 # Stripe's largest events are far below this; what is above is not from Stripe.
@@ -27,7 +27,7 @@ def webhook_route(receive_webhook: ReceiveWebhook) -> HTTPRouteHandler:
     """The route, bound to its use case."""
 
     @post(
-        "/api/payments/webhook",
+        WEBHOOK_PATH,
         status_code=200,
         request_max_body_size=LARGEST_BODY,
         summary="Take a webhook from Stripe",
