@@ -20,7 +20,7 @@ HAVE_SERVERS := { [ "$$TEST_SERVERS" != private ] && docker version >/dev/null 2
 	|| [ "$$TEST_SERVERS" = containers ] \
 	|| PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v rabbitmq-server >/dev/null
 
-.PHONY: help setup run test check format contracts lock clean
+.PHONY: help setup run test check format docs contracts lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,18 +34,22 @@ test: $(STAMP) ## Run the tests; ARGS="..." goes to pytest
 	@$(HAVE_SERVERS) || .ci/apt-install rabbitmq-server || true
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: $(STAMP) ## Lint, check formatting, types and import rules
+check: $(STAMP) ## Lint, check formatting, types, import rules and generated files
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(BIN)/python -m pytest --quiet tests/unit/test_contracts.py tests/unit/test_docs.py
 
 format: $(STAMP) ## Fix what ruff can fix and format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-contracts: $(STAMP) ## Write contracts/ from the code
-	$(BIN)/python -m contracts
+docs: $(STAMP) ## Write the tables in the README anew
+	$(BIN)/python -m docs.generate
+
+contracts: $(STAMP) ## Write the contract files anew
+	$(BIN)/python -m contracts.generate
 
 lock: $(STAMP) ## Resolve the locks again; LOCK_ARGS=--upgrade moves every version
 	$(UV_COMPILE) --output-file requirements.lock pyproject.toml

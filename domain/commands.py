@@ -16,13 +16,15 @@ class Owner:
     """What an event says about whose it is.
 
     `user_id` comes from the metadata we put there; `ours` says that a price in it is one we
-    sell, so that somebody must own it even where the event does not say who.
+    sell, so that somebody must own it even where the event does not say who. `at` is when the
+    event was created: what the provider says of the customer from then on is newer.
     """
 
     customer_ref: str | None
     user_id: UUID | None = None
     ours: bool = False
     livemode: bool = False
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,9 @@ TRANSITIONS: Final[Mapping[str, Mapping[Action, Status]]] = {
 # A status nobody knows yet may still be billing somebody, who must be able to leave.
 UNKNOWN_STATUS_TRANSITIONS: Final[Mapping[Action, Status]] = {Action.CANCEL: Status.CANCELED}
 
+_AFTER_A_TRIAL_BEGAN: Final = frozenset(
+    {Status.TRIALING, Status.ACTIVE, Status.PAST_DUE, Status.UNPAID}
+)
 ENDED: Final = frozenset({Status.EXPIRED, Status.CANCELED})
 
 # The subscription's id, and from it every message's, is derived from the provider's reference:
@@ -102,16 +105,11 @@ class Snapshot:
 
     @property
     def shows_a_used_trial(self) -> bool:
-        """Whether a trial was granted: one that never got past `incomplete` burns nothing.
+        """Whether this proves that a trial was granted.
 
-        What was canceled within its trial may never have been confirmed. Where it was, an earlier
-        snapshot shows that.
+        One that never got past `incomplete` burns nothing, and how it ended does not tell.
         """
-        if self.trial_end is None:
-            return False
-        if self.status == Status.CANCELED:
-            return self.end is not None and self.end > self.trial_end
-        return self.status not in (Status.NONE, Status.INCOMPLETE, Status.EXPIRED)
+        return self.trial_end is not None and self.status in _AFTER_A_TRIAL_BEGAN
 
 
 class Freshness(Enum):
@@ -192,8 +190,7 @@ class Subscription:
                 return self.facts.cancel_at
             case Status.PAST_DUE:
                 grace = self._grace_end(policy)
-                ends = [end for end in (grace, self.facts.cancel_at) if end is not None]
-                return min(ends, default=at)
+                return at if grace is None else min(grace, self.facts.cancel_at or grace)
             case _:
                 return at
 

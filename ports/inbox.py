@@ -87,6 +87,40 @@ class Dead:
 Verdict = Processed | Postponed | Dead
 
 
+class State(StrEnum):
+    """Where a webhook stands that no Outcome was reached for."""
+
+    PENDING = "pending"  # not looked at yet
+    RETRYING = "retrying"  # failed, and due again later
+    HELD = "held"  # waits for its subscription
+    DEAD = "dead"  # given up
+
+
+@dataclass(frozen=True, slots=True)
+class KeptWebhook:
+    """A webhook as an operator sees it. `state` is a State or an Outcome."""
+
+    event_id: str
+    event_type: str
+    ordering_key: str
+    state: str
+    received_at: datetime
+    attempts: int
+    next_attempt_at: datetime | None
+    error: str | None
+    payload: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookQuery:
+    """Which webhooks: all conditions that are given must hold. The newest first."""
+
+    event_ids: Collection[str] | None = None
+    states: Collection[str] | None = None
+    event_type: str | None = None
+    limit: int = 50
+
+
 class Overloaded(Exception):
     """More webhooks are waiting to be written than are worth queueing: ask the sender to retry."""
 
@@ -141,6 +175,14 @@ class Inbox(Protocol):
         """Whether a webhook with this event id was received and is done with."""
         ...
 
-    async def count_by_outcome(self) -> Mapping[str, int]:
-        """How many webhooks are kept per outcome; `pending` and `dead` are counted too."""
+    async def find(self, query: WebhookQuery) -> Sequence[KeptWebhook]:
+        """The webhooks that fit the query, the newest first."""
+        ...
+
+    async def count_by_state(self) -> Mapping[str, int]:
+        """How many webhooks are kept in each State and Outcome; those without any are left out."""
+        ...
+
+    async def replay(self, event_ids: Collection[str]) -> None:
+        """Make these due at once, as if they had just come in."""
         ...

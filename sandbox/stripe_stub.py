@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import uvicorn
 from litestar import Litestar, Request, Response, get
+from litestar.params import FromPath
 
 LOOKUP_KEYS = (
     "general_monthly",
@@ -63,10 +64,11 @@ class StripeStub:
             self._server.should_exit = True
         if self._task is not None:
             await self._task
+        self._listener.close()
 
     def _customer_route(self) -> Any:
         @get("/v1/customers/{customer_id:str}")
-        async def customer(customer_id: str) -> Response[dict[str, Any]]:
+        async def customer(customer_id: FromPath[str]) -> Response[dict[str, Any]]:
             found = self.customers.get(customer_id)
             if found is None:
                 missing = {

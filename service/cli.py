@@ -5,38 +5,44 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from service import settings, wiring
-from service.settings import CommandName, Settings, SettingsError
+from ports.unit_of_work import StorageUnavailable
+from service import events_cli, settings, wiring
+from service.settings import CommandName, SettingsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 2 where its settings are wrong."""
+    """Run one command; the exit status is 2 where its settings are wrong, 1 where it failed."""
     options = _parser().parse_args(arguments)
     command: CommandName = options.command
     try:
-        _run(command, options, settings.load(command, os.environ))
+        loaded = settings.load(command, os.environ)
+        match command:
+            case "migrate":
+                wiring.migrate(loaded)
+            case "api":
+                wiring.run(loaded, listen_on=(options.host, options.port), worker=False)
+            case "worker":
+                wiring.run(loaded, listen_on=None, worker=True)
+            case "serve":
+                wiring.run(loaded, listen_on=(options.host, options.port), worker=True)
+            case "events":
+                return events_cli.run(options, lambda ask: wiring.ask_inbox(loaded, ask))
+            case "catalog":
+                wiring.sync_catalog(loaded)
     except SettingsError as error:
-        for problem in error.problems:
-            sys.stderr.write(f"payments {command}: {problem}\n")
-        return 2
+        return _fail(command, error.problems, status=2)
+    except StorageUnavailable as error:
+        return _fail(command, [str(error)], status=1)
     return 0
 
 
-def _run(command: CommandName, options: argparse.Namespace, loaded: Settings) -> None:
-    match command:
-        case "migrate":
-            wiring.migrate(loaded)
-        case "api":
-            wiring.run(loaded, listen_on=(options.host, options.port), worker=False)
-        case "worker":
-            wiring.run(loaded, listen_on=None, worker=True)
-        case "serve":
-            wiring.run(loaded, listen_on=(options.host, options.port), worker=True)
-        case "catalog":
-            wiring.sync_catalog(loaded)
+def _fail(command: str, problems: Iterable[str], *, status: int) -> int:
+    for problem in problems:
+        sys.stderr.write(f"payments {command}: {problem}\n")
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "worker": "work off what was received and publish what follows from it",
         "serve": "api and worker in one process",
         "catalog": "have Stripe sell what the settings say",
+        "events": "look at what was received, and have it tried again",
     }
     for name in get_args(CommandName):
         command = commands.add_parser(name, help=explanations[name])
@@ -60,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "action", choices=["sync"], help="create and replace products and prices"
             )
+        if name == "events":
+            events_cli.add_arguments(command)
     return parser
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import UUID, uuid5
 
 import msgspec
@@ -20,6 +20,8 @@ from ports.outbox import Message
 
 SOURCE: Final = "/payments"
 
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
 
 class EventData(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
     """What every message carries. Times are RFC 3339 in UTC."""
@@ -27,7 +29,7 @@ class EventData(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
     user_id: UUID
     subscription_id: UUID
     email: str | None
-    access_until: datetime | None
+    access_until: Moment | None
 
 
 class ActivatedData(EventData, kw_only=True, frozen=True):
@@ -36,7 +38,7 @@ class ActivatedData(EventData, kw_only=True, frozen=True):
     status: str
     plan: str
     interval: str | None
-    trial_end_date: datetime | None
+    trial_end_date: Moment | None
 
 
 class StatusChangedData(EventData, kw_only=True, frozen=True):
@@ -49,19 +51,19 @@ class StatusChangedData(EventData, kw_only=True, frozen=True):
 class CanceledData(EventData, kw_only=True, frozen=True):
     """payments.subscription.canceled.v1"""
 
-    end_date: datetime
+    end_date: Moment
 
 
 class TrialEndingData(EventData, kw_only=True, frozen=True):
     """payments.subscription.trial_ending.v1"""
 
-    trial_end_date: datetime | None
+    trial_end_date: Moment | None
 
 
 class CancellationScheduledData(EventData, kw_only=True, frozen=True):
     """payments.subscription.cancellation_scheduled.v1"""
 
-    cancel_at: datetime
+    cancel_at: Moment
 
 
 class CancellationWithdrawnData(EventData, kw_only=True, frozen=True):
@@ -95,7 +97,7 @@ class PaymentFailedData(EventData, kw_only=True, frozen=True):
     currency: str
     reason: str
     attempt_count: int
-    next_attempt_at: datetime | None
+    next_attempt_at: Moment | None
     hosted_invoice_url: str | None
 
 
@@ -106,7 +108,7 @@ class CloudEvent(msgspec.Struct, kw_only=True, frozen=True):
     type: str
     source: str
     subject: str
-    time: datetime
+    time: Moment
     sequence: str
     traceparent: str
     data: EventData

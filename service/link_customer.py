@@ -26,19 +26,27 @@ def update_customer(command: UpdateCustomer, work: WorkingSet) -> Result:
             f"names user {command.user_id}: correct metadata.user_id, then replay the event"
         )
     customer.provider_created_at = customer.provider_created_at or command.provider_created_at
-    if customer.as_of is None or command.as_of > customer.as_of:
-        customer.update_contact(command.email, command.name, command.as_of)
-    elif command.as_of < customer.as_of:
+    outcome = _take_over_contact(customer, command, work)
+    work.put_customer(customer)
+    return outcome
+
+
+def _take_over_contact(customer: Customer, command: UpdateCustomer, work: WorkingSet) -> Result:
+    email, name = command.email, command.name
+    if customer.as_of is not None and command.as_of < customer.as_of:
         return STALE
-    elif (command.email, command.name) != (customer.email, customer.name):
+    # A customer that names no user may have had newer events, passed over as another product's
+    # before its subscription linked it. Then, as within one second, only the provider can tell.
+    uncertain = customer.as_of == command.as_of or command.user_id is None
+    if uncertain and (email, name) != (customer.email, customer.name):
         truth = work.ask(CustomerLookup(command.customer_ref), once=True)
         if not isinstance(truth, ProviderCustomer):
             raise Unsettled(
-                f"two different updates of {command.customer_ref} in one second, and the provider "
-                "no longer knows it: compare its event log, then replay the right one"
+                f"which contact of {command.customer_ref} is the newest cannot be told, and the "
+                "provider no longer knows it: compare its event log, then replay the right one"
             )
-        customer.update_contact(truth.email, truth.name, command.as_of)
-    work.put_customer(customer)
+        email, name = truth.email, truth.name
+    customer.update_contact(email, name, command.as_of)
     return APPLIED
 
 

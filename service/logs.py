@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Final
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
-
-# Local variables hold secrets and personal data; structlog's own defaults would log them.
-_TRACEBACKS: Final = ExceptionDictTransformer(show_locals=False)
 
 
 def configure(log_format: str, log_level: str) -> None:
@@ -33,7 +29,8 @@ def configure(log_format: str, log_level: str) -> None:
     )
 
 
-# Tracebacks never show local variables: those hold keys, signatures and people's data.
+# Tracebacks never show local variables, as structlog's own defaults would: those hold keys,
+# signatures and people's data.
 
 
 def _for_people() -> list[Processor]:

@@ -8,6 +8,7 @@ wrong at once, one line each.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ def _text(value: str) -> str:
     return value
 
 
-def _url(*schemes: str) -> Callable[[str], str]:
+def _url(*schemes: str, needs_host: bool = True) -> Callable[[str], str]:
     def parse(value: str) -> str:
         try:
             parts = urlsplit(value)
@@ -38,6 +39,8 @@ def _url(*schemes: str) -> Callable[[str], str]:
             raise ValueError("is not a URL") from None
         if parts.scheme not in schemes:
             raise ValueError(f"must be a URL that starts with {' or '.join(schemes)}://")
+        if needs_host and not parts.hostname:
+            raise ValueError("must be a URL that names a host")
         return value
 
     return parse
@@ -45,8 +48,9 @@ def _url(*schemes: str) -> Callable[[str], str]:
 
 def _number(low: int, high: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
-        # isdecimal alone would take digits of any script.
-        if not (value.isascii() and value.isdecimal() and low <= int(value) <= high):
+        # isdecimal alone would take digits of any script, and int refuses thousands of them.
+        is_number = value.isascii() and value.isdecimal() and len(value) < 20
+        if not is_number or not low <= int(value) <= high:
             raise ValueError(f"must be a whole number from {low} to {high}")
         return int(value)
 
@@ -54,7 +58,7 @@ def _number(low: int, high: int) -> Callable[[str], int]:
 
 
 def _secret_key(value: str) -> str:
-    if not value.startswith(("sk_test_", "sk_live_", "rk_test_", "rk_live_")):
+    if not re.match(r"[sr]k_(test|live)_.", value):
         raise ValueError(
             "must be a Stripe secret key: it starts with sk_test_ or sk_live_ (or rk_)"
         )
@@ -62,7 +66,7 @@ def _secret_key(value: str) -> str:
 
 
 def _publishable_key(value: str) -> str:
-    if not value.startswith(("pk_test_", "pk_live_")):
+    if not re.match(r"pk_(test|live)_.", value):
         raise ValueError("must be a Stripe publishable key: it starts with pk_test_ or pk_live_")
     return value
 
@@ -84,7 +88,7 @@ def _hmac_secret(value: str) -> str:
 
 def _pem(value: str) -> str:
     # Line breaks do not survive in every place that keeps environment variables.
-    pem = value.replace("\\n", "\n")
+    pem = value.replace("\\n", "\n").strip()
     if "-----BEGIN PUBLIC KEY-----" not in pem:
         raise ValueError("must be a public key in PEM form (BEGIN PUBLIC KEY)")
     return pem
@@ -146,7 +150,8 @@ class Settings:
 
     database_url: str = _variable(
         "DATABASE_URL",
-        _url("postgresql", "postgres", "postgresql+asyncpg"),
+        # Without a host it is a socket on this machine.
+        _url("postgresql", "postgres", "postgresql+asyncpg", needs_host=False),
         "PostgreSQL, as postgresql://user:password@host/database",
         secret=True,
     )
@@ -277,7 +282,7 @@ VARIABLES: Final[Mapping[str, Variable]] = {
     field.name: field.metadata["variable"] for field in dataclasses.fields(Settings)
 }
 
-CommandName = Literal["migrate", "api", "worker", "serve", "catalog"]
+CommandName = Literal["migrate", "api", "worker", "serve", "events", "catalog"]
 
 _LOGGING: Final = ("log_format", "log_level")
 _STRIPE: Final = (
@@ -289,7 +294,13 @@ _STRIPE: Final = (
     "event_organizer_monthly",
     "event_organizer_annual",
 )
-_JWT: Final = ("jwt_jwks_url", "jwt_public_key", "jwt_secret", "jwt_issuer", "jwt_audience")
+# Of these exactly one is needed.
+_JWT_KEYS: Final = {
+    "jwt_jwks_url": "JWT_JWKS_URL",
+    "jwt_public_key": "JWT_PUBLIC_KEY",
+    "jwt_secret": "JWT_SECRET",
+}
+_JWT: Final = (*_JWT_KEYS, "jwt_issuer", "jwt_audience")
 _API: Final = (
     "database_url",
     "stripe_publishable_key",
@@ -314,6 +325,7 @@ _WORKER: Final = (
 # Which command uses which settings.
 USED_BY: Final[Mapping[CommandName, tuple[str, ...]]] = {
     "migrate": ("database_url", *_LOGGING),
+    "events": ("database_url", *_LOGGING),
     "api": _API,
     "worker": _WORKER,
     "serve": tuple(dict.fromkeys((*_API, *_WORKER))),
@@ -332,7 +344,7 @@ def load(command: CommandName, environment: Mapping[str, str]) -> Settings:
             problems.append(f"{VARIABLES[name].name} {error}")
     problems += _modes_differ(values)
     if "jwt_issuer" in USED_BY[command]:
-        problems += _not_one_key(environment)
+        problems += _not_one_key(values, environment)
     if problems:
         raise SettingsError(problems)
     settings = object.__new__(Settings)  # without those this command does not use
@@ -370,12 +382,15 @@ def _modes_differ(values: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _not_one_key(environment: Mapping[str, str]) -> list[str]:
-    names = [VARIABLES[name].name for name in ("jwt_jwks_url", "jwt_public_key", "jwt_secret")]
-    given = [name for name in names if environment.get(name) or environment.get(f"{name}_FILE")]
+def _not_one_key(values: Mapping[str, Any], environment: Mapping[str, str]) -> list[str]:
+    if not values.keys() >= _JWT_KEYS.keys():
+        return []  # one of them cannot be used, which was said already
+    given = [name for field, name in _JWT_KEYS.items() if values[field] is not None]
     if len(given) == 1:
         return []
-    choice = "JWT_JWKS_URL, JWT_PUBLIC_KEY or JWT_SECRET"
     if given:
         return [f"{' and '.join(given)} are set together: keep one of them"]
-    return [f"{choice}: none is set, and one is needed to verify the users' tokens"]
+    empty = [n for n in _JWT_KEYS.values() if n in environment or f"{n}_FILE" in environment]
+    state = f"{empty[0]} is empty" if empty else "JWT_SECRET is not set"
+    others = [name for name in _JWT_KEYS.values() if name not in state]
+    return [f"{state}: set it, {others[0]} or {others[1]} to verify the users' tokens with"]

@@ -20,7 +20,7 @@ from service.working_set import CustomerLookup, WorkingSet
 
 # With the user known, only the email is missing. Somebody who has paid should not be kept out
 # for as long as the provider's API is down, so after this many tries the event goes without.
-PATIENCE_FOR_AN_EMAIL: Final = 5
+PATIENCE_FOR_AN_EMAIL: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ def identify(owner: Owner, known: Subscription | None, work: WorkingSet) -> Iden
     customer = row or Customer(None, owner.customer_ref, livemode=owner.livemode)
     link_user(customer, user_id, work)
     customer.email, customer.name = found.email, found.name
+    customer.as_of = customer.as_of or owner.at
     customer.provider_created_at = found.created
     work.put_customer(customer)
     return Identity(user_id, customer.email)

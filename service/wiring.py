@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import TypeVar
 
 from dependency_injector import containers, providers
 
@@ -65,6 +66,7 @@ from service.purchasing import Offers, Purchasing
 from service.receive_webhook import ReceiveWebhook
 from service.redirects import RedirectOrigins
 from service.relay_outbox import RelayOutbox
+from service.replay_webhooks import ReplayWebhooks
 from service.retry import RetryPolicy
 from service.settings import Settings, SettingsError
 from service.start_checkout import StartCheckout
@@ -73,6 +75,8 @@ from service.sync_catalog import SyncCatalog
 from service.sync_checkout import SyncCheckout
 from service.view_subscription import Viewer, ViewSubscription
 from service.worker import Worker
+
+Answer = TypeVar("Answer")
 
 # Intake, inbox, outbox, partitions, two listeners, health check, and some for what users do.
 _POOL_SIZE = 12
@@ -202,6 +206,7 @@ class Container(containers.DeclarativeContainer):
     relay_outbox = providers.Singleton(
         RelayOutbox, unit_of_work.provider, event_publisher, partitions, clock
     )
+    replay_webhooks = providers.Singleton(ReplayWebhooks, unit_of_work.provider)
     worker: providers.Provider[Worker] = providers.Singleton(
         Worker, process_inbox, relay_outbox, lookups, partitions, wakeups, event_publisher
     )
@@ -302,7 +307,26 @@ def run(settings: Settings, *, listen_on: tuple[str, int] | None, worker: bool) 
         stop = server.stop_on_signal()
         await run_container(Container(settings=settings), listen_on, worker=worker, stop=stop)
 
-    server.run(until_signal())
+    try:
+        server.run(until_signal())
+    except server.CannotListen as error:
+        raise SystemExit(f"payments: {error}") from None
+
+
+def ask_inbox(
+    settings: Settings, question: Callable[[ReplayWebhooks], Awaitable[Answer]]
+) -> Answer:
+    """Ask the inbox something, or have it replay something. Raises StorageUnavailable."""
+    logs.configure(settings.log_format, settings.log_level)
+    container = Container(settings=settings)
+
+    async def ask() -> Answer:
+        try:
+            return await question(container.replay_webhooks())
+        finally:
+            await container.engine().dispose()
+
+    return asyncio.run(ask())
 
 
 async def run_container(

@@ -1,11 +1,18 @@
+import logging
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
 import pytest
+import structlog
 
 from tests.servers import Servers, ServersUnavailableError, choose_servers
+
+
+def pytest_configure() -> None:
+    # What the code under test logs would drown a failure; tests about log lines capture them.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def pytest_report_header() -> str:

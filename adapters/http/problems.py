@@ -147,9 +147,11 @@ def provider_unavailable(
 _STATUS_OF: Final[dict[type[Refusal], int]] = {NotFound: 404, Conflict: 409, Unacceptable: 422}
 
 
-def http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """What the framework refuses: unknown paths and methods, bodies that are too large."""
     status = error.status_code
+    if status >= 500:
+        return unexpected(request, error)
     name, detail = _REFUSALS.get(status, ("request-refused", "this request cannot be answered"))
     headers = {
         name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"

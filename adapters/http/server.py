@@ -36,6 +36,10 @@ def stop_on_signal() -> asyncio.Event:
     return stop
 
 
+class CannotListen(Exception):
+    """The address is taken, or not this host's."""
+
+
 class _Server(uvicorn.Server):
     """uvicorn, with the signals left to `stop_on_signal`."""
 
@@ -48,13 +52,13 @@ class _Server(uvicorn.Server):
 async def serve(app: Litestar, host: str, port: int, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; requests under way are answered first.
 
-    Raises SystemExit where the address cannot be had.
+    Raises CannotListen where the address cannot be had.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise SystemExit(
+        raise CannotListen(
             f"cannot listen on {host}:{port} ({error.strerror}): "
             "choose another address with --host and --port"
         ) from None

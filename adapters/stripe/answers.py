@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from adapters.stripe import shapes
+from adapters.stripe.api import readable
 from adapters.stripe.translation import to_snapshot, user_of
 from domain.money import Money
 from domain.plans import PriceList
@@ -133,7 +134,12 @@ class Referred(msgspec.Struct):
 
 
 def to_subscription(seen: Subscription, prices: PriceList) -> ProviderSubscription:
-    """A subscription in our terms."""
+    """A subscription in our terms. Raises ProviderUnavailable where it is not as we know it."""
+    with readable():
+        return _to_subscription(seen, prices)
+
+
+def _to_subscription(seen: Subscription, prices: PriceList) -> ProviderSubscription:
     snapshot = to_snapshot(seen, prices)
     item = seen.item_with(snapshot.price_ref)
     price = item.price if item and isinstance(item.price, Price) else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, ParamSpec, TypeVar
 
 import msgspec
@@ -11,6 +12,7 @@ import structlog
 from stripe import RequestOptions
 
 from adapters.stripe.circuit import Circuit, CircuitOpen
+from domain.errors import InvalidMoney
 from ports.payment_provider import CardDeclined, ProviderRefused, ProviderUnavailable
 from ports.purchases import OperationConflict
 
@@ -101,9 +103,16 @@ def once(operation: str) -> RequestOptions:
 
 def as_shape(shape: type[Shape], found: stripe.StripeObject) -> Shape:
     """An SDK object as one of our shapes. Raises ProviderUnavailable where it does not fit."""
-    try:
+    with readable():
         return msgspec.convert(found.to_dict(), shape)
-    except msgspec.ValidationError as error:
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Raise ProviderUnavailable where an answer is not as we know it."""
+    try:
+        yield
+    except (ValueError, OverflowError, InvalidMoney) as error:  # msgspec's is a ValueError
         raise ProviderUnavailable(f"Stripe answered in a shape we do not know: {error}") from error
 
 

@@ -13,7 +13,7 @@ import stripe
 
 from adapters.stripe import answers
 from adapters.stripe.answers import to_subscription
-from adapters.stripe.api import StripeApi, as_shape, once
+from adapters.stripe.api import StripeApi, as_shape, once, readable
 from adapters.stripe.translation import moment
 from domain.money import Money
 from domain.plans import PriceList
@@ -148,10 +148,9 @@ class StripeBilling:
                 raise
             return None
         found = [as_shape(answers.Invoice, one) for one in page.data]
-        return InvoicePage(
-            [_invoice(one) for one in found if one.status != _DRAFT],
-            found[-1].id if found and page.has_more else None,
-        )
+        with readable():
+            shown = [_invoice(one) for one in found if one.status != _DRAFT]
+        return InvoicePage(shown, found[-1].id if found and page.has_more else None)
 
     async def _update(
         self, subscription_ref: str, params: SubscriptionUpdateParams

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from stripe import StripeError
-
 from adapters.stripe import shapes
-from adapters.stripe.api import StripeApi, as_shape
+from adapters.stripe.api import StripeApi, as_shape, readable
 from adapters.stripe.shapes import reference
 from adapters.stripe.translation import clean, email_of, moment, to_snapshot, user_of
 from domain.plans import Offer, PriceList
@@ -42,15 +40,16 @@ class StripePaymentProvider:
             found = await self._api.find(self._v1.customers.retrieve_async, customer_ref)
         if found is None:
             return None
-        customer = as_shape(shapes.Customer, found)
-        return ProviderCustomer(
-            customer_ref=customer_ref,
-            user_id=user_of(customer.metadata),
-            email=email_of(customer),
-            name=clean(customer.name),
-            created=moment(customer.created),
-            deleted=customer.deleted,
-        )
+        with readable():
+            customer = as_shape(shapes.Customer, found)
+            return ProviderCustomer(
+                customer_ref=customer_ref,
+                user_id=user_of(customer.metadata),
+                email=email_of(customer),
+                name=clean(customer.name),
+                created=moment(customer.created),
+                deleted=customer.deleted,
+            )
 
     async def fetch_subscription(self, subscription_ref: str) -> Snapshot | None:
         """The subscription as it is now; None where Stripe knows none."""
@@ -58,7 +57,8 @@ class StripePaymentProvider:
             found = await self._api.find(self._v1.subscriptions.retrieve_async, subscription_ref)
         if found is None:
             return None
-        return to_snapshot(as_shape(shapes.Subscription, found), self._prices)
+        with readable():
+            return to_snapshot(as_shape(shapes.Subscription, found), self._prices)
 
     async def fetch_prices(self, offers: Iterable[Offer]) -> Prices:
         """The prices behind these offers.
@@ -77,12 +77,11 @@ class StripePaymentProvider:
                 products |= {reference(price.product) or ""} - {""}
         for product in sorted(products):
             sold = await self._list_prices({"product": product})
-            keyed = {
-                p.recurring.interval: by_ref[p.id] for p in sold if p.id in by_ref and p.recurring
-            }
+            keyed = [(_interval(p), by_key[p.lookup_key]) for p in sold if p.lookup_key in by_key]
             for price in sold:
-                if price.id and price.recurring and price.recurring.interval in keyed:
-                    by_ref.setdefault(price.id, keyed[price.recurring.interval])
+                offers = {offer for interval, offer in keyed if interval == _interval(price)}
+                if price.id and len(offers) == 1:  # of two plans in one product none is guessed
+                    by_ref.setdefault(price.id, offers.pop())
         return Prices(by_ref, current)
 
     async def close(self) -> None:
@@ -90,18 +89,29 @@ class StripePaymentProvider:
         await self._api.close()
 
     async def _list_prices(self, params: PriceListParams) -> list[shapes.Price]:
+        found: list[shapes.Price] = []
         params["limit"] = _PAGE
-        with _any_failure_is_absence():
-            page = await self._api.call(self._v1.prices.list_async, params)
-            return [as_shape(shapes.Price, price) async for price in page.auto_paging_iter()]
+        while True:
+            with _any_failure_is_absence():
+                answer = await self._api.find(self._v1.prices.list_async, params)
+            if answer is None:
+                return found
+            page = as_shape(shapes.PricePage, answer)
+            found += page.data
+            last = page.data[-1].id if page.data else None
+            if not page.has_more or last is None:
+                return found
+            params["starting_after"] = last
+
+
+def _interval(price: shapes.Price) -> str | None:
+    return price.recurring.interval if price.recurring else None
 
 
 @contextmanager
 def _any_failure_is_absence() -> Iterator[None]:
-    """Whoever asks for the truth gets it or tries again later; nothing can be refused to them."""
+    """Whoever asks for the truth gets it or tries again later: nothing can be refused to them."""
     try:
         yield
     except ProviderRefused as refusal:
         raise ProviderUnavailable(str(refusal)) from refusal
-    except StripeError as error:
-        raise ProviderUnavailable(f"Stripe did not answer: {type(error).__name__}") from error

@@ -13,7 +13,7 @@ import stripe
 
 from adapters.stripe import answers
 from adapters.stripe.answers import TERMS, terms_of, to_subscription
-from adapters.stripe.api import StripeApi, as_shape, once
+from adapters.stripe.api import StripeApi, as_shape, once, readable
 from adapters.stripe.shapes import reference
 from adapters.stripe.translation import moment, user_of
 from domain.plans import PriceList
@@ -214,13 +214,14 @@ def _metadata(user_id: UUID, terms: Terms) -> dict[str, str]:
 def _checkout(found: stripe.StripeObject) -> Checkout:
     session = as_shape(answers.CheckoutSession, found)
     known = {str(status) for status in CheckoutStatus}
-    return Checkout(
-        session_ref=session.id,
-        user_id=user_of(session.metadata),
-        # One that is neither open nor complete cannot be bought on, whatever it is called.
-        status=CheckoutStatus(session.status if session.status in known else "expired"),
-        url=session.url,
-        expires_at=moment(session.expires_at),
-        fingerprint=terms_of(session.metadata),
-        subscription_ref=reference(session.subscription),
-    )
+    with readable():
+        return Checkout(
+            session_ref=session.id,
+            user_id=user_of(session.metadata),
+            # One that is neither open nor complete cannot be bought on, whatever it is called.
+            status=CheckoutStatus(session.status if session.status in known else "expired"),
+            url=session.url,
+            expires_at=moment(session.expires_at),
+            fingerprint=terms_of(session.metadata),
+            subscription_ref=reference(session.subscription),
+        )

@@ -35,6 +35,11 @@ class Price(msgspec.Struct):
     product: Expandable = None
 
 
+class PricePage(msgspec.Struct):
+    data: list[Price]
+    has_more: bool = False
+
+
 class LegacyPlan(msgspec.Struct):
     """What prices were called before there were prices."""
 
@@ -153,7 +158,7 @@ class Envelope(msgspec.Struct):
     id: str | None = None
     object: str | None = None
     type: str | None = None
-    created: int | None = None
+    created: int | str | None = None  # text in a thin event, which is refused by its name
     livemode: bool = False
     api_version: str | None = None
     data: msgspec.Raw = msgspec.Raw(b"")

@@ -26,6 +26,7 @@ from ports.webhooks import Unhandled, UnreadableWebhook
 # An id or a status as Stripe writes them. Anything else does not go into our columns.
 _REFERENCE: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _STATUS: Final = re.compile(r"[a-z][a-z0-9_]{0,49}")
+_INTERVAL: Final = re.compile(r"[a-z]{1,20}")
 _LONGEST_TEXT: Final = 255
 
 Object = TypeVar("Object")
@@ -50,7 +51,7 @@ def to_command(event: Event, prices: PriceList) -> Command | Unhandled:
         return Unhandled("nothing of ours follows from this type of event")
     try:
         return translate(event, prices)
-    except (msgspec.DecodeError, InvalidMoney, ValueError, OverflowError, RecursionError) as error:
+    except (msgspec.DecodeError, InvalidMoney, ValueError, RecursionError) as error:
         raise UnreadableWebhook(f"{event.type}: {error}") from error
 
 
@@ -85,8 +86,11 @@ def to_snapshot(
 
 
 def moment(seconds: int | None) -> datetime | None:
-    """Unix seconds as an aware datetime. Raises ValueError or OverflowError out of range."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    """Unix seconds as an aware datetime. Raises ValueError out of range."""
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError):  # which of them depends on the number and the platform
+        raise ValueError(f"{seconds} is no time in Unix seconds") from None
 
 
 def user_of(metadata: Mapping[str, Any] | None) -> UUID | None:
@@ -120,6 +124,7 @@ def _apply_change(rank: Rank, *, trial_ending: bool = False) -> _Translation:
                 user_id=user_of(seen.metadata),
                 ours=_what_was_bought(seen, prices)[1] is not None,
                 livemode=event.livemode,
+                at=event.created,
             ),
             snapshot=to_snapshot(seen, prices, ended_at=event.created),
             as_of=watermark(event.created, rank),
@@ -286,12 +291,11 @@ def _price_of(
     price = item.price if item else None
     plan = (item.plan if item else None) or plan
     reference_ = price.id if isinstance(price, shapes.Price) else price
-    interval = (
-        price.recurring.interval if isinstance(price, shapes.Price) and price.recurring else None
-    )
+    recurring = price.recurring if isinstance(price, shapes.Price) else None
+    interval = (recurring and recurring.interval) or (plan and plan.interval) or ""
     return (
         _reference(reference_ or (plan.id if plan else None), "price.id"),
-        interval or (plan.interval if plan else None),
+        interval if _INTERVAL.fullmatch(interval) else None,
     )
 
 
@@ -312,6 +316,7 @@ def _owner_of_invoice(invoice: shapes.Invoice, event: Event, prices: PriceList) 
         user_id=user_of(details.metadata if details else None),
         ours=any(offer is not None for offer in _offers_on(invoice, prices)),
         livemode=event.livemode,
+        at=event.created,
     )
 
 
@@ -327,6 +332,7 @@ def _owner_of_session(session: shapes.CheckoutSession, event: Event) -> Owner:
         customer_ref=_reference(session.customer, "checkout.session.customer"),
         user_id=user_of(session.metadata),
         livemode=event.livemode,
+        at=event.created,
     )
 
 

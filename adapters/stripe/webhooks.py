@@ -61,13 +61,10 @@ class StripeWebhooks:
                 RejectionReason.THIN_EVENT,
                 "this endpoint takes snapshot (v1) events: change the destination's payload style",
             )
-        try:
-            created = moment(envelope.created)
-        except (ValueError, OverflowError, OSError):
-            created = None
+        created = _moment(envelope.created)
         if not _EVENT_ID.fullmatch(event_id) or not _EVENT_TYPE.fullmatch(event_type):
             raise _not_an_event("id and type")
-        if envelope.object != "event" or created is None or not envelope.data:
+        if envelope.object != "event" or created is None or not _is_object(envelope.data):
             raise _not_an_event("object, created and data")
         version = envelope.api_version
         return ReceivedWebhook(
@@ -86,7 +83,7 @@ class StripeWebhooks:
         try:
             stored = _stored.decode(webhook.payload)
             created = moment(stored.created)
-        except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise UnreadableWebhook(f"{webhook.event_type}: {error}") from error
         assert created is not None, "created is required"
         return to_command(
@@ -98,13 +95,24 @@ def _read_envelope(payload: bytes) -> shapes.Envelope:
     try:
         return _envelope.decode(payload)
     except msgspec.ValidationError:
-        if payload.lstrip()[:1] == b"{":
+        if _is_object(payload.lstrip()):
             raise _not_an_event("id, type, created and data") from None
         raise RejectedWebhook(
             RejectionReason.NOT_AN_OBJECT, "the body must be one JSON object"
         ) from None
     except (msgspec.DecodeError, RecursionError):
         raise RejectedWebhook(RejectionReason.NOT_JSON, "the body must be JSON") from None
+
+
+def _is_object(json: bytes | msgspec.Raw) -> bool:
+    return bytes(json).startswith(b"{")
+
+
+def _moment(created: int | str | None) -> datetime | None:
+    try:
+        return moment(created) if isinstance(created, int) and created >= 0 else None
+    except ValueError:
+        return None
 
 
 def _not_an_event(fields: str) -> RejectedWebhook:

@@ -1,0 +1,173 @@
+"""What was received, and what became of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import uuid4
+
+from adapters.memory.store import MemoryStore, Tables, Transaction, WebhookRow
+from ports.clock import Clock
+from ports.inbox import (
+    ClaimedWebhook,
+    Dead,
+    KeptWebhook,
+    Postponed,
+    Processed,
+    ReceivedWebhook,
+    State,
+    Verdict,
+    WebhookQuery,
+)
+from ports.partitions import Share, partition_of
+from ports.wakeups import Stage
+
+
+class MemoryIntake:
+    """The receiving end."""
+
+    def __init__(self, store: MemoryStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def record(self, webhook: ReceivedWebhook) -> bool:
+        """Write it down; True where it is new."""
+        self._store.require_available()
+        known = self._store.tables.webhooks
+        if webhook.event_id in known:
+            return False
+        known[webhook.event_id] = WebhookRow(
+            ClaimedWebhook(
+                id=uuid4(),
+                event_id=webhook.event_id,
+                event_type=webhook.event_type,
+                ordering_key=webhook.ordering_key,
+                livemode=webhook.livemode,
+                payload=webhook.payload,
+                traceparent=webhook.traceparent,
+                received_at=self._clock.now(),
+                attempts=0,
+            )
+        )
+        self._store.notify(Stage.INBOX)
+        return True
+
+    async def close(self) -> None:
+        """Nothing ever waits."""
+
+
+class MemoryInbox:
+    """The working end, in this transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    async def claim(
+        self, share: Share, *, limit: int, now: datetime, excluding: Collection[str] = ()
+    ) -> Sequence[ClaimedWebhook]:
+        """The oldest webhooks of this share that are due. Raises LeaseLost."""
+        self._transaction.rely_on(share)
+        due = [
+            row.webhook
+            for row in self._pending(share, excluding)
+            if row.next_attempt_at is None or row.next_attempt_at <= now
+        ]
+        return due[:limit]
+
+    async def settle(self, verdicts: Sequence[Verdict]) -> None:
+        """Write down what became of claimed webhooks."""
+        verdict_on = {verdict.id: verdict for verdict in verdicts}
+
+        def write(tables: Tables) -> None:
+            for event_id, row in tables.webhooks.items():
+                if row.webhook.id in verdict_on:
+                    tables.webhooks[event_id] = _settled(row, verdict_on[row.webhook.id])
+
+        self._transaction.write(write)
+
+    async def wake_waiting(self, ordering_keys: Collection[str], now: datetime) -> None:
+        """Make due what waits, without having failed, under these ordering keys."""
+        keys = set(ordering_keys)
+
+        def write(tables: Tables) -> None:
+            for event_id, row in tables.webhooks.items():
+                if row.waiting and row.webhook.ordering_key in keys:
+                    tables.webhooks[event_id] = replace(row, waiting=False, next_attempt_at=now)
+
+        self._transaction.write(write)
+
+    async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> datetime | None:
+        """When the first webhook of this share that was postponed is due; None without."""
+        due = (row.next_attempt_at for row in self._pending(share, excluding))
+        return min((at for at in due if at is not None), default=None)
+
+    async def is_processed(self, event_id: str) -> bool:
+        """Whether a webhook with this event id was received and is done with."""
+        row = self._transaction.read().webhooks.get(event_id)
+        return row is not None and row.processed
+
+    async def find(self, query: WebhookQuery) -> Sequence[KeptWebhook]:
+        """The webhooks that fit the query, the newest first."""
+        found = [
+            kept
+            for kept in map(_kept, reversed(self._transaction.read().webhooks.values()))
+            if (query.event_ids is None or kept.event_id in query.event_ids)
+            and (query.states is None or kept.state in query.states)
+            and (query.event_type is None or kept.event_type == query.event_type)
+        ]
+        return found[: query.limit]
+
+    async def count_by_state(self) -> Mapping[str, int]:
+        """How many webhooks are kept in each State and Outcome; those without any are left out."""
+        return Counter(_kept(row).state for row in self._transaction.read().webhooks.values())
+
+    async def replay(self, event_ids: Collection[str]) -> None:
+        """Make these due at once, as if they had just come in."""
+
+        def write(tables: Tables) -> None:
+            for event_id in event_ids:
+                if event_id in tables.webhooks:
+                    webhook = tables.webhooks[event_id].webhook
+                    tables.webhooks[event_id] = WebhookRow(replace(webhook, attempts=0))
+
+        self._transaction.write(write, wakes=Stage.INBOX)
+
+    def _pending(self, share: Share, excluding: Collection[str]) -> Sequence[WebhookRow]:
+        return [
+            row
+            for row in self._transaction.read().webhooks.values()
+            if row.outcome is None
+            and partition_of(row.webhook.ordering_key) in share.partitions
+            and row.webhook.ordering_key not in excluding
+        ]
+
+
+def _kept(row: WebhookRow) -> KeptWebhook:
+    webhook = row.webhook
+    unsettled = State.RETRYING if webhook.attempts else State.PENDING
+    return KeptWebhook(
+        event_id=webhook.event_id,
+        event_type=webhook.event_type,
+        ordering_key=webhook.ordering_key,
+        state=row.outcome or (State.HELD if row.waiting else unsettled),
+        received_at=webhook.received_at,
+        attempts=webhook.attempts,
+        next_attempt_at=row.next_attempt_at,
+        error=row.error,
+        payload=webhook.payload,
+    )
+
+
+def _settled(row: WebhookRow, verdict: Verdict) -> WebhookRow:
+    webhook, failed = row.webhook, replace(row.webhook, attempts=row.webhook.attempts + 1)
+    match verdict:
+        case Processed(outcome=outcome, note=note):
+            return WebhookRow(webhook, processed=True, outcome=str(outcome), error=note)
+        case Postponed(next_attempt_at=due, reason=reason, failed=True):
+            return WebhookRow(failed, due, error=reason)
+        case Postponed(next_attempt_at=due, reason=reason):
+            return WebhookRow(webhook, due, waiting=True, error=reason)
+        case Dead(error=error):
+            return WebhookRow(failed, outcome=str(State.DEAD), error=error)

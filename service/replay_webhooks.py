@@ -1,0 +1,75 @@
+"""What was received can be looked at, and what did not come to a good end can be tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from ports.inbox import KeptWebhook, Outcome, State, WebhookQuery
+from ports.unit_of_work import UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+# What was applied would at best be stale, and a trial's ending would be told a second time.
+REPLAYABLE: Final = frozenset(
+    {
+        State.DEAD,
+        State.RETRYING,
+        State.HELD,
+        Outcome.IGNORED,
+        Outcome.FOREIGN,
+        Outcome.WRONG_MODE,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What would be, or was, replayed, and what cannot be."""
+
+    replayed: Sequence[KeptWebhook]
+    refused: Mapping[str, str]
+
+
+class ReplayWebhooks:
+    """An operator's view of the inbox."""
+
+    def __init__(self, unit_of_work: Callable[[], UnitOfWork]) -> None:
+        self._unit_of_work = unit_of_work
+
+    async def find(self, query: WebhookQuery) -> Sequence[KeptWebhook]:
+        """The webhooks that fit, the newest first. Raises StorageUnavailable."""
+        async with self._unit_of_work() as uow:
+            return await uow.inbox.find(query)
+
+    async def count(self) -> Mapping[str, int]:
+        """How many there are in each state. Raises StorageUnavailable."""
+        async with self._unit_of_work() as uow:
+            return await uow.inbox.count_by_state()
+
+    async def __call__(self, query: WebhookQuery, *, dry_run: bool = False) -> Replay:
+        """Make due again what fits the query; with `dry_run` only say what that is.
+
+        Raises StorageUnavailable.
+        """
+        async with self._unit_of_work() as uow:
+            found = await uow.inbox.find(query)
+            refused = dict.fromkeys(
+                set(query.event_ids or ()) - {kept.event_id for kept in found}, "was never received"
+            )
+            replayed = []
+            for kept in found:
+                if kept.payload is None:
+                    refused[kept.event_id] = "its payload was erased: have Stripe send it again"
+                elif kept.state not in REPLAYABLE:
+                    refused[kept.event_id] = f"is {kept.state}: there is nothing to repeat"
+                else:
+                    replayed.append(kept)
+            if replayed and not dry_run:
+                await uow.inbox.replay([kept.event_id for kept in replayed])
+                await uow.commit()
+                log.warning("webhooks_replayed", event_ids=[kept.event_id for kept in replayed])
+        return Replay(replayed, refused)

@@ -1,0 +1,98 @@
+"""The HTTP application on an inbox in memory, and a client that speaks to it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterator, MutableMapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, cast
+
+import pytest
+import structlog
+from httpx import ASGITransport, AsyncClient
+
+from adapters.http.app import create_app
+from adapters.http.config import PublicSettings
+from adapters.stripe.webhooks import StripeWebhooks
+from domain.plans import PriceList
+from ports.health import Health
+from ports.inbox import ReceivedWebhook
+from service.receive_webhook import ReceiveWebhook
+from tests.builders import price_list
+from tests.stripe_payloads import SECRET, START, at
+
+NOW: Final = START
+
+
+class StoppedClock:
+    """It is always the moment at which the tests sign."""
+
+    def now(self) -> datetime:
+        return at(NOW)
+
+
+@dataclass(slots=True)
+class InboxInMemory:
+    """Keeps what is recorded, or fails as it is told to."""
+
+    kept: dict[str, ReceivedWebhook] = field(default_factory=dict)
+    failure: Exception | None = None
+
+    async def record(self, webhook: ReceivedWebhook) -> bool:
+        if self.failure is not None:
+            raise self.failure
+        return self.kept.setdefault(webhook.event_id, webhook) is webhook
+
+    async def close(self) -> None:
+        """Nothing waits."""
+
+
+@dataclass(slots=True)
+class Dependency:
+    """Something the service depends on, in the state it is told to be in."""
+
+    health: Health
+
+    async def check(self) -> Health:
+        return self.health
+
+
+@pytest.fixture
+def logged() -> Iterator[list[MutableMapping[str, Any]]]:
+    """Every line that is logged while the test runs."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+    structlog.configure(**before)
+
+
+@pytest.fixture
+def intake() -> InboxInMemory:
+    return InboxInMemory()
+
+
+@pytest.fixture
+def prices() -> PriceList:
+    return price_list()
+
+
+@pytest.fixture
+def database() -> Dependency:
+    return Dependency(Health("database", well=True))
+
+
+@pytest.fixture
+async def client(
+    intake: InboxInMemory, prices: PriceList, database: Dependency
+) -> AsyncIterator[AsyncClient]:
+    app = create_app(
+        ReceiveWebhook(StripeWebhooks([SECRET], prices), intake, StoppedClock()),
+        prices,
+        PublicSettings("pk_test_public", "usd", 180),
+        [database],
+    )
+    transport = ASGITransport(cast("Any", app))  # the two type ASGI differently
+    async with AsyncClient(transport=transport, base_url="http://payments") as client:
+        yield client

@@ -1,0 +1,91 @@
+"""One trace from the webhook to the message; nothing secret in a log."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service import logs
+from service.tracing import continue_trace
+
+TRACEPARENT: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+SECRET: Final = "whsec_never_to_be_logged"
+
+hexadecimal = st.text(alphabet="0123456789abcdef", min_size=32, max_size=32)
+
+
+@given(trace=hexadecimal, parent=hexadecimal, flags=st.integers(0, 255))
+def test_a_callers_trace_is_continued_in_a_span_of_our_own(
+    trace: str, parent: str, flags: int
+) -> None:
+    caller = f"00-{trace}-{parent[:16]}-{flags:02x}"
+    ours = continue_trace(caller)
+
+    assert TRACEPARENT.fullmatch(ours)
+    assert ours[36:52] not in (parent[:16], "0" * 16)
+    if trace != "0" * 32 and parent[:16] != "0" * 16:
+        assert ours[:36] == caller[:36]
+        assert ours[-2:] == caller[-2:]
+
+
+@given(
+    st.none()
+    | st.text()
+    | st.sampled_from(
+        [
+            "",
+            "00-" + "0" * 32 + "-" + "1" * 16 + "-01",
+            "00-" + "1" * 32 + "-" + "0" * 16 + "-01",
+            "ff-" + "1" * 32 + "-" + "1" * 16 + "-01",
+            "00-" + "A" * 32 + "-" + "1" * 16 + "-01",
+            "00-" + "1" * 32 + "-" + "1" * 16 + "-01\n",
+            "00-" + "1" * 32 + "-" + "1" * 16 + "-01-more",
+        ]
+    )
+)
+def test_anything_else_begins_a_trace_that_is_recorded(header: str | None) -> None:
+    ours = continue_trace(header)
+
+    assert TRACEPARENT.fullmatch(ours)
+    assert ours[3:35] not in (header or "")
+    assert ours[3:35] != "0" * 32
+    assert ours.endswith("-01")
+
+
+def test_no_two_traces_are_the_same() -> None:
+    assert len({continue_trace(None)[3:35] for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_an_error_is_logged_without_the_variables_it_happened_among(
+    log_format: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = structlog.get_config()
+    try:
+        logs.configure(log_format, "info")
+        log = structlog.get_logger("test")
+        secret = SECRET
+        try:
+            raise LookupError(f"a secret of {len(secret)} characters was not found")
+        except LookupError:
+            log.exception("it_failed")
+        log.debug("not said at this level")
+    finally:
+        structlog.configure(**before)
+    said = capsys.readouterr().err
+
+    assert "it_failed" in said
+    assert "LookupError" in said
+    assert "was not found" in said
+    assert SECRET not in said
+    assert "not said" not in said
+    if log_format == "json":
+        entry = json.loads(said)
+        assert entry["level"] == "error"
+        assert entry["timestamp"].endswith("Z")

@@ -1,0 +1,55 @@
+"""Every provider of the container can be built: a misspelt keyword shows only then."""
+
+from __future__ import annotations
+
+import pytest
+
+from service import settings, wiring
+from service.worker import Worker
+
+ENVIRONMENT = {
+    "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere",
+    "RABBITMQ_URL": "amqp://nobody@127.0.0.1:1/",
+    "STRIPE_SECRET_KEY": "sk_test_1",
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_1",
+    "STRIPE_WEBHOOK_SECRET": "whsec_1",
+    "JWT_SECRET": "a secret that is long enough for the tests",
+    "JWT_ISSUER": "https://identity.example",
+    "JWT_AUDIENCE": "payments",
+    "ALLOWED_REDIRECT_ORIGINS": "https://app.example.com",
+}
+
+
+@pytest.fixture
+def container() -> wiring.Container:
+    return wiring.Container(settings=settings.load("serve", ENVIRONMENT))
+
+
+async def test_every_provider_can_be_built_without_any_server(
+    container: wiring.Container,
+) -> None:
+    names = [name for name in container.providers if name != "settings"]
+    assert "worker" in names
+    built = {name: container.providers[name]() for name in names}
+    assert isinstance(built["worker"], Worker)
+    await container.payment_provider().close()
+    await container.engine().dispose()
+
+
+def test_a_worker_is_built_from_the_settings_of_a_worker_alone() -> None:
+    container = wiring.Container(settings=settings.load("worker", ENVIRONMENT))
+    assert isinstance(container.worker(), Worker)
+
+
+def test_the_price_list_has_the_amounts_of_the_settings() -> None:
+    environment = ENVIRONMENT | {"EVENT_ORGANIZER_MONTHLY_AMOUNT": "1700", "CURRENCY": "EUR"}
+    prices = {
+        offer.lookup_key: (offer.price.amount, offer.price.currency)
+        for offer in wiring.price_list(settings.load("serve", environment))
+    }
+    assert prices == {
+        "general_monthly": (1000, "eur"),
+        "general_annual": (10000, "eur"),
+        "event_organizer_monthly": (1700, "eur"),
+        "event_organizer_annual": (15000, "eur"),
+    }
