@@ -47,7 +47,7 @@ from ports.idempotency import IdempotencyKeys
 from ports.inbox import Intake
 from ports.partitions import Partitions
 from ports.payment_provider import PaymentProvider, ProviderRefused, ProviderUnavailable
-from ports.purchases import Purchases
+from ports.purchases import OperationConflict, Purchases
 from ports.settlements import Settlements
 from ports.unit_of_work import UnitOfWork
 from ports.wakeups import Stage, Wakeups
@@ -279,7 +279,7 @@ def migrate(settings: Settings) -> None:
 def sync_catalog(settings: Settings) -> None:
     """Have Stripe sell what the settings say; print a line for each offer.
 
-    Raises SystemExit where Stripe does not answer, or refuses.
+    Raises SystemExit where Stripe does not answer, refuses, or is just told otherwise.
     """
     logs.configure(settings.log_format, settings.log_level)
     server.run(_sync_catalog(Container(settings=settings)))
@@ -289,7 +289,7 @@ async def _sync_catalog(container: Container) -> None:
     try:
         for found in await container.sync_catalog()():
             sys.stdout.write(f"{found.offer.lookup_key} {found.price_ref} {found.outcome}\n")
-    except (ProviderUnavailable, ProviderRefused) as error:
+    except (ProviderUnavailable, ProviderRefused, OperationConflict) as error:
         raise SystemExit(f"payments catalog sync: {error}") from None
     finally:
         await container.stripe_api().close()

@@ -16,6 +16,7 @@ from domain.errors import RuleViolation
 from ports.authentication import InvalidToken, KeysUnavailable
 from ports.inbox import Overloaded
 from ports.payment_provider import CardDeclined, ProviderRefused, ProviderUnavailable
+from ports.purchases import OperationConflict
 from ports.unit_of_work import StorageUnavailable
 from ports.webhooks import RejectedWebhook
 from service.refusals import Conflict, NotFound, Refusal, Unacceptable
@@ -109,6 +110,14 @@ def provider_refused(_: Request[Any, Any, Any], error: ProviderRefused) -> Respo
     )
 
 
+def changed_meanwhile(_: Request[Any, Any, Any], error: OperationConflict) -> Response[Any]:
+    """409: the same was asked for at the same time, with other terms."""
+    log.warning("operation_conflict", error=str(error))
+    return problem(
+        409, "changed-meanwhile", "something else changed this at the same time: look, then repeat"
+    )
+
+
 def refused(_: Request[Any, Any, Any], error: Refusal) -> Response[Any]:
     """404, 409 or 422: what the user can do about it is in the words."""
     return problem(_STATUS_OF[type(error)], error.name, error.detail)
@@ -184,6 +193,7 @@ HANDLERS: Final[dict[type[Exception] | int, Any]] = {
     InvalidToken: unauthenticated,
     CardDeclined: card_declined,
     ProviderRefused: provider_refused,
+    OperationConflict: changed_meanwhile,
     Refusal: refused,
     RuleViolation: against_the_rules,
     TooManyRequests: too_many_requests,

@@ -68,14 +68,15 @@ class StripeApi:
             answer = await method(*args, **kwargs)
         except stripe.StripeError as error:
             self._circuit.record(answered=not _is_outage(error))
-            log.warning(
-                "stripe_call_failed",
-                operation=operation,
-                error=type(error).__name__,
-                code=error.code,
-                http_status=error.http_status,
-                request_id=error.request_id,
-            )
+            if error.code != MISSING:  # which is an answer like any other
+                log.warning(
+                    "stripe_call_failed",
+                    operation=operation,
+                    error=type(error).__name__,
+                    code=error.code,
+                    http_status=error.http_status,
+                    request_id=error.request_id,
+                )
             raise _translate(operation, error) from error
         self._circuit.record(answered=True)
         return answer

@@ -22,8 +22,8 @@ from stripe import WebhookSignature
 from ports.wakeups import Stage
 from service import loop, settings
 from service.wiring import Container
-from tests.api.database import migrated_database, migrated_url
 from tests.api.stripe_api import StripeApi, serve_stripe_api
+from tests.databases import migrated_database, migrated_url
 
 __all__ = ["migrated_database", "migrated_url"]
 

@@ -71,6 +71,18 @@ async def test_a_connection_that_breaks_is_tried_again_under_the_same_key(world:
     assert len(world.stripe.all("customer")) == 1
 
 
+async def test_an_operation_that_is_done_with_other_terms_meanwhile_is_a_409(world: World) -> None:
+    user = await world.subscribed(MONTHLY)
+    subscription_id = (await user("GET", "/subscription")).json()["id"]
+    used = Refused(400, "Keys can only be used once", type="idempotency_error")
+    world.stripe.fail("/v1/subscriptions/[^/]+$", used)
+
+    answer = await user("DELETE", f"/subscriptions/{subscription_id}")
+
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "urn:payments:problem:changed-meanwhile"
+
+
 async def test_while_stripe_is_down_requests_fail_fast_and_webhooks_flow(world: World) -> None:
     user = await world.subscribed(MONTHLY)
     [subscription] = world.stripe.all("subscription")

@@ -7,35 +7,57 @@ import sys
 from pathlib import Path
 
 from adapters.http import examples
-from tests.api.conftest import World, token
+from tests.api.conftest import Somebody, World, token
 from tests.api.stripe_api import serve
 
+CONFIG = Path(__file__).with_name("schemathesis.toml")
 
-async def test_schemathesis_finds_no_fault(world: World, tmp_path: Path) -> None:
-    # The prices of the document's examples are for sale, so that purchases go through.
+
+async def run_schemathesis(world: World, user: Somebody, config: Path, *options: str) -> None:
+    """Have it call the application as this user; fail with what it says."""
+    async with serve(world.container.app()) as url:
+        run = await asyncio.create_subprocess_exec(
+            Path(sys.executable).with_name("schemathesis"),
+            f"--config-file={config}",
+            "run",
+            f"{url}/schema",
+            "--checks=all",
+            "--phases=examples,coverage,fuzzing,stateful",
+            "--generation-deterministic",
+            "--no-color",
+            f"--header=Authorization: Bearer {token(sub=str(user.id))}",
+            *options,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=config.parent,
+        )
+        said, _ = await run.communicate()
+    assert run.returncode == 0, said.decode()
+
+
+def sell_what_the_examples_buy(world: World) -> None:
     for price, example in (
         ("general_monthly", examples.PRICE),
         ("general_annual", examples.ANNUAL_PRICE),
     ):
         found = world.stripe.objects.pop(f"price_{price}")
         world.stripe.objects[example] = found | {"id": example}
-    user = world.somebody()
-    async with serve(world.container.app()) as url:
-        run = await asyncio.create_subprocess_exec(
-            Path(sys.executable).with_name("schemathesis"),
-            f"--config-file={Path(__file__).with_name('schemathesis.toml')}",
-            "run",
-            f"{url}/schema",
-            "--checks=all",
-            "--phases=examples,coverage,fuzzing,stateful",
-            "--max-examples=20",
-            "--generation-deterministic",
-            "--no-color",
-            f"--header=Authorization: Bearer {token(sub=str(user.id))}",
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            cwd=tmp_path,
-        )
-        said, _ = await run.communicate()
 
-    assert run.returncode == 0, said.decode()
+
+async def test_it_finds_no_fault_with_a_new_user(world: World) -> None:
+    sell_what_the_examples_buy(world)
+
+    await run_schemathesis(world, world.somebody(), CONFIG, "--max-examples=20")
+
+
+async def test_nor_with_a_subscriber_who_names_what_is_theirs(world: World, tmp_path: Path) -> None:
+    sell_what_the_examples_buy(world)
+    user = await world.subscribed(examples.PRICE)
+    subscription_id = (await user("GET", "/subscription")).json()["id"]
+    config = tmp_path / CONFIG.name
+    parameters = f'[parameters]\n"path.subscription_id" = "{subscription_id}"\n\n'
+    config.write_text(parameters + CONFIG.read_text())
+
+    await run_schemathesis(
+        world, user, config, "--max-examples=10", "--include-path-regex=subscriptions/"
+    )
