@@ -1,0 +1,1 @@
+"""What others build on, written from the code: `make contracts`, and a test that it is current."""

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from contracts.openapi import openapi
 from domain import events
 from domain.money import Money
 from domain.subscription import Subscription
@@ -71,6 +72,7 @@ EXAMPLES: tuple[tuple[datetime, events.Event], ...] = (
 
 def files() -> Iterator[tuple[Path, str]]:
     """Every contract file and what it must hold."""
+    yield ROOT / "openapi.json", _pretty(openapi())
     for version, (at, event) in enumerate(EXAMPLES, start=1):
         kind = MESSAGE_TYPES[type(event)]
         yield (

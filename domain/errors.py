@@ -5,7 +5,9 @@ PaymentsError
 │   ├── CustomerAlreadyLinked
 │   ├── InvalidPeriod
 │   ├── NoActiveSubscription
-│   └── AlreadyCanceled
+│   ├── AlreadyCanceled
+│   ├── NothingToResume
+│   └── PlanNotChangeable
 ├── TransitionRefused          the status does not allow this action
 ├── InvalidMoney
 ├── OwnershipConflict          two sources name different users: a person must decide
@@ -42,6 +44,14 @@ class NoActiveSubscription(RuleViolation):
 
 class AlreadyCanceled(RuleViolation):
     """Nothing can be canceled twice."""
+
+
+class NothingToResume(RuleViolation):
+    """No cancellation is scheduled that could be taken back."""
+
+
+class PlanNotChangeable(RuleViolation):
+    """The plan of this subscription cannot be changed now."""
 
 
 class TransitionRefused(PaymentsError):

@@ -34,6 +34,18 @@ class Offer:
     price: Money
 
 
+def cost_per_year(price: Money, interval: Interval) -> Money:
+    """What a recurring price comes to in a year: whole minor units, where a month's share of an
+    annual price would be a fraction.
+    """
+    return Money(price.amount * 12, price.currency) if interval is Interval.MONTH else price
+
+
+def is_upgrade(old: Money, old_interval: Interval, new: Money, new_interval: Interval) -> bool:
+    """Whether a change of plan makes the month dearer."""
+    return cost_per_year(old, old_interval) < cost_per_year(new, new_interval)
+
+
 class PriceList:
     """Every offer, found by its lookup key or by the provider's reference of a price.
 
@@ -66,6 +78,18 @@ class PriceList:
         self.is_learned = True
         self._by_ref.update(prices)
         self._current.update(current)
+
+    def sold_as(self, price_ref: str) -> Offer | None:
+        """The offer that is sold now at this very price; None for a superseded or foreign one."""
+        for lookup_key, current in self._current.items():
+            if current == price_ref:
+                return self._by_key.get(lookup_key)
+        return None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the price of every offer is known."""
+        return self._by_key.keys() <= self._current.keys()
 
     def current_ref(self, lookup_key: str) -> str | None:
         """The reference of the price sold now under this lookup key; None before it is known."""

@@ -19,6 +19,8 @@ from domain.errors import (
     AlreadyCanceled,
     InvalidPeriod,
     NoActiveSubscription,
+    NothingToResume,
+    PlanNotChangeable,
     TransitionRefused,
 )
 from domain.plans import Plan
@@ -230,19 +232,47 @@ class Subscription:
 
         Raises AlreadyCanceled, NoActiveSubscription or InvalidPeriod (before it started).
         """
+        self.check_cancelable()
+        if self.facts.start is not None and at <= self.facts.start:
+            raise InvalidPeriod("a subscription must end after it started: choose a later end")
+        self._take_over(replace(self.facts, status=self._next(Action.CANCEL), end=at), at, policy)
+
+    def check_cancelable(self) -> None:
+        """Raise AlreadyCanceled or NoActiveSubscription where a user may not cancel this."""
         if self.has_ended:
             raise AlreadyCanceled(
                 f"subscription {self.id} is already canceled: there is nothing left to cancel"
             )
         try:
-            canceled = self._next(Action.CANCEL)
+            self._next(Action.CANCEL)
         except TransitionRefused:
             raise NoActiveSubscription(
                 f"subscription {self.id} is {self.status}: only a running one can be canceled"
             ) from None
-        if self.facts.start is not None and at <= self.facts.start:
-            raise InvalidPeriod("a subscription must end after it started: choose a later end")
-        self._take_over(replace(self.facts, status=canceled, end=at), at, policy)
+
+    def check_schedulable(self) -> None:
+        """Raise what `check_cancelable` does, and AlreadyCanceled where an end is scheduled."""
+        self.check_cancelable()
+        if self.facts.cancel_at is not None:
+            raise AlreadyCanceled(
+                "its cancellation is already scheduled: resume it, or cancel it immediately"
+            )
+
+    def check_resumable(self) -> None:
+        """Raise NothingToResume where no cancellation is scheduled."""
+        if self.has_ended:
+            raise NothingToResume("it has ended and cannot be resumed: subscribe anew")
+        if self.facts.cancel_at is None:
+            raise NothingToResume("no cancellation is scheduled: there is nothing to take back")
+
+    def check_plan_changeable(self) -> None:
+        """Raise PlanNotChangeable where the plan cannot be changed now."""
+        if self.has_ended:
+            raise PlanNotChangeable("it has ended: subscribe anew to the plan you want")
+        if self.status not in (Status.TRIALING, Status.ACTIVE):
+            raise PlanNotChangeable(
+                f"it is {self.status}: settle what is owed in the portal, then change the plan"
+            )
 
     # What the provider reports
 

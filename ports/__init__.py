@@ -7,9 +7,16 @@
       subscriptions   the aggregates
       ledgers         what happens once only: trials granted, invoices told of as paid
       outbox          what is to be published, in order per subscription
+      duplicates      users who pay twice, marked for an operator
     partitions        which part of the work is this worker's
     event_publisher   publish and know that it arrived
     payment_provider  ask the provider for the truth
+      purchases         have it do what makes a user a subscriber
+      billing           have it do what a subscriber asks
+      catalog           have it sell what we sell
+    authentication    who is asking?
+    idempotency       requests that are repeated under a key
+    settlements       hear that a webhook of our own was worked off
     wakeups           wake the next stage
     clock             what time it is
     health            can it work at all?

@@ -27,6 +27,10 @@ class Customers(Protocol):
         """Every link with one of these references, and every current link of these users."""
         ...
 
+    async def count_of(self, user_id: UUID) -> int:
+        """How many customers the user was ever linked to, retired ones included."""
+        ...
+
     async def save(self, customers: Sequence[Customer]) -> None:
         """Insert or update by customer reference.
 

@@ -33,7 +33,33 @@ class Prices:
 
 
 class ProviderUnavailable(Exception):
-    """The provider did not answer, or not usefully: trying again later may help."""
+    """The provider did not answer, or not usefully: trying again later may help.
+
+    `retry_after` says, in seconds, when that is worth it.
+    """
+
+    def __init__(self, message: str, *, retry_after: float = 5.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ProviderRefused(Exception):
+    """The provider turned a request down, and would do so again. `code` is its own short reason;
+    nothing of its words is kept, because they name ids.
+    """
+
+    def __init__(self, operation: str, code: str | None = None) -> None:
+        super().__init__(f"{operation} was refused" + (f": {code}" if code else ""))
+        self.code = code
+
+
+class CardDeclined(Exception):
+    """The bank declined the card. `decline_code` says why, where the bank lets it be said."""
+
+    def __init__(self, code: str, decline_code: str | None) -> None:
+        super().__init__(f"{code} ({decline_code})")
+        self.code = code
+        self.decline_code = decline_code
 
 
 class PaymentProvider(Protocol):

@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from ports.customers import Customers
+from ports.duplicates import Duplicates
 from ports.inbox import Inbox
 from ports.ledgers import PaidInvoices, TrialLedger
 from ports.outbox import Outbox
@@ -41,6 +42,8 @@ class UnitOfWork(Protocol):
     def inbox(self) -> Inbox: ...
     @property
     def outbox(self) -> Outbox: ...
+    @property
+    def duplicates(self) -> Duplicates: ...
 
     async def __aenter__(self) -> Self: ...
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -63,6 +64,10 @@ async def _run() -> int:
             "STRIPE_SECRET_KEY": "sk_test_sandbox",
             "STRIPE_PUBLISHABLE_KEY": "pk_test_sandbox",
             "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "JWT_SECRET": secrets.token_hex(32),
+            "JWT_ISSUER": "sandbox",
+            "JWT_AUDIENCE": "payments",
+            "ALLOWED_REDIRECT_ORIGINS": "http://localhost:5173",
             "LOG_LEVEL": os.environ.get("LOG_LEVEL", "warning"),
         }
         stripe = await running.enter_async_context(StripeStub())

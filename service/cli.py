@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 wiring.run(loaded, listen_on=(options.host, options.port), worker=True)
             case "events":
                 return events_cli.run(options, lambda ask: wiring.ask_inbox(loaded, ask))
+            case "catalog":
+                wiring.sync_catalog(loaded)
     except SettingsError as error:
         return _fail(command, error.problems, status=2)
     except StorageUnavailable as error:
@@ -60,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         "api": "take webhooks and answer the gateway",
         "worker": "work off what was received and publish what follows from it",
         "serve": "api and worker in one process",
+        "catalog": "have Stripe sell what the settings say",
         "events": "look at what was received, and have it tried again",
     }
     for name in get_args(CommandName):
@@ -67,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
         if name in ("api", "serve"):
             command.add_argument("--host", default="127.0.0.1", help="address to listen on")
             command.add_argument("--port", type=_port, default=8000, help="port to listen on")
+        if name == "catalog":
+            command.add_argument(
+                "action", choices=["sync"], help="create and replace products and prices"
+            )
         if name == "events":
             events_cli.add_arguments(command)
     return parser

@@ -25,6 +25,7 @@ from domain.errors import (
 )
 from domain.subscription import AccessPolicy
 from ports.clock import Clock
+from ports.duplicates import Duplicate
 from ports.inbox import ClaimedWebhook, Dead, Outcome, Postponed, Processed, Verdict
 from ports.partitions import LeaseLost, Partitions
 from ports.payment_provider import ProviderUnavailable
@@ -76,6 +77,7 @@ class _Step:
     verdicts: list[tuple[ClaimedWebhook, Verdict]] = field(default_factory=list)
     questions: dict[str, Lookup] = field(default_factory=dict)
     messages: int = 0
+    duplicates: Sequence[Duplicate] = ()
 
 
 class ProcessInbox:
@@ -165,6 +167,8 @@ class ProcessInbox:
                 else:
                     step.verdicts.append((webhook, self._crowded_out(webhook, now)))
         await work.flush(uow)
+        if work.users_activated:
+            step.duplicates = await uow.duplicates.mark(work.users_activated)
         await uow.inbox.settle([verdict for _, verdict in step.verdicts])
         if work.released:
             await uow.inbox.wake_waiting(work.released, now)
@@ -277,6 +281,13 @@ class ProcessInbox:
             self._wakeups.wake(Stage.OUTBOX)
         for webhook, verdict in step.verdicts:
             _log(webhook, verdict)
+        for duplicate in step.duplicates:
+            log.error(
+                "duplicate_subscription",
+                subscription_id=str(duplicate.subscription_id),
+                user_id=str(duplicate.user_id),
+                hint="the user pays for several subscriptions: cancel and refund all but one",
+            )
 
 
 def _waits_for(error: Exception) -> str | None:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, urlsplit
 
+from service.redirects import origin_of
+
 
 class SettingsError(Exception):
     """Settings that are missing or cannot be used; one line for each."""
@@ -96,6 +98,30 @@ def _webhook_secrets(value: str) -> tuple[str, ...]:
     if any(secret.startswith(("sk_", "rk_", "pk_")) for secret in secrets):
         raise ValueError("holds an API key; the endpoint's signing secret starts with whsec_")
     return secrets
+
+
+def _hmac_secret(value: str) -> str:
+    if len(value.encode()) < 32:  # RFC 7518, section 3.2: as long as the hash of HS256
+        raise ValueError("must be 32 bytes or longer, so that it cannot be guessed")
+    return value
+
+
+def _pem(value: str) -> str:
+    # Line breaks do not survive in every place that keeps environment variables.
+    pem = value.replace("\\n", "\n").strip()
+    if "-----BEGIN PUBLIC KEY-----" not in pem:
+        raise ValueError("must be a public key in PEM form (BEGIN PUBLIC KEY)")
+    return pem
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+    if not origins:
+        raise ValueError("must hold at least one origin such as https://app.example.com")
+    for origin in origins:
+        if origin_of(origin) is None or origin.count("/") != 2 or "?" in origin or "#" in origin:
+            raise ValueError(f"holds {origin}, which is no origin such as https://app.example.com")
+    return origins
 
 
 def _currency(value: str) -> str:
@@ -216,6 +242,43 @@ class Settings:
         "Failures after which a webhook is given up and waits for an operator",
         default="12",
     )
+    jwt_jwks_url: str | None = _variable(
+        "JWT_JWKS_URL",
+        _url("https", "http"),
+        "Where the identity provider publishes its keys (or set JWT_PUBLIC_KEY or JWT_SECRET)",
+        required=False,
+    )
+    jwt_public_key: str | None = _variable(
+        "JWT_PUBLIC_KEY",
+        _pem,
+        "The identity provider's public key, in PEM form",
+        secret=True,  # which it is not, but a file is where such a document lies
+        required=False,
+    )
+    jwt_secret: str | None = _variable(
+        "JWT_SECRET",
+        _hmac_secret,
+        "A secret shared with the identity provider, 32 bytes or longer",
+        secret=True,
+        required=False,
+    )
+    jwt_issuer: str = _variable(
+        "JWT_ISSUER", _text, "Who issues the users' tokens: their claim iss has to be this"
+    )
+    jwt_audience: str = _variable(
+        "JWT_AUDIENCE", _text, "What the users' tokens are for: their claim aud has to hold this"
+    )
+    allowed_redirect_origins: tuple[str, ...] = _variable(
+        "ALLOWED_REDIRECT_ORIGINS",
+        _origins,
+        "Origins that buyers may be sent back to, comma-separated, as https://app.example.com",
+    )
+    rate_limit_per_minute: int = _variable(
+        "RATE_LIMIT_PER_MINUTE",
+        _number(1, 1_000_000),
+        "Requests a user may make in a minute, per process",
+        default="120",
+    )
     log_format: str = _variable(
         "LOG_FORMAT",
         _one_of("auto", "json", "console"),
@@ -239,7 +302,7 @@ VARIABLES: Final[Mapping[str, Variable]] = {
     field.name: field.metadata["variable"] for field in dataclasses.fields(Settings)
 }
 
-CommandName = Literal["migrate", "api", "worker", "serve", "events"]
+CommandName = Literal["migrate", "api", "worker", "serve", "events", "catalog"]
 
 _LOGGING: Final = ("log_format", "log_level")
 _STRIPE: Final = (
@@ -251,11 +314,22 @@ _STRIPE: Final = (
     "event_organizer_monthly",
     "event_organizer_annual",
 )
+# Of these exactly one is needed.
+_JWT_KEYS: Final = {
+    "jwt_jwks_url": "JWT_JWKS_URL",
+    "jwt_public_key": "JWT_PUBLIC_KEY",
+    "jwt_secret": "JWT_SECRET",
+}
+_JWT: Final = (*_JWT_KEYS, "jwt_issuer", "jwt_audience")
 _API: Final = (
     "database_url",
     "stripe_publishable_key",
     "stripe_webhook_secrets",
     "trial_period_days",
+    "past_due_grace_days",
+    *_JWT,
+    "allowed_redirect_origins",
+    "rate_limit_per_minute",
     *_STRIPE,
     *_LOGGING,
 )
@@ -275,6 +349,7 @@ USED_BY: Final[Mapping[CommandName, tuple[str, ...]]] = {
     "api": _API,
     "worker": _WORKER,
     "serve": tuple(dict.fromkeys((*_API, *_WORKER))),
+    "catalog": (*_STRIPE, *_LOGGING),
 }
 
 
@@ -288,6 +363,8 @@ def load(command: CommandName, environment: Mapping[str, str]) -> Settings:
         except ValueError as error:
             problems.append(f"{VARIABLES[name].name} {error}")
     problems += _modes_differ(values)
+    if "jwt_issuer" in USED_BY[command]:
+        problems += _not_one_key(values, environment)
     if problems:
         raise SettingsError(problems)
     settings = object.__new__(Settings)  # without those this command does not use
@@ -323,3 +400,17 @@ def _modes_differ(values: Mapping[str, Any]) -> list[str]:
     if secret and publishable and secret.split("_")[1] != publishable.split("_")[1]:
         return ["STRIPE_PUBLISHABLE_KEY is of another mode (test or live) than STRIPE_SECRET_KEY"]
     return []
+
+
+def _not_one_key(values: Mapping[str, Any], environment: Mapping[str, str]) -> list[str]:
+    if not values.keys() >= _JWT_KEYS.keys():
+        return []  # one of them cannot be used, which was said already
+    given = [name for field, name in _JWT_KEYS.items() if values[field] is not None]
+    if len(given) == 1:
+        return []
+    if given:
+        return [f"{' and '.join(given)} are set together: keep one of them"]
+    empty = [n for n in _JWT_KEYS.values() if n in environment or f"{n}_FILE" in environment]
+    state = f"{empty[0]} is empty" if empty else "JWT_SECRET is not set"
+    others = [name for name in _JWT_KEYS.values() if name not in state]
+    return [f"{state}: set it, {others[0]} or {others[1]} to verify the users' tokens with"]

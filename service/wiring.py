@@ -4,55 +4,85 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
 from dependency_injector import containers, providers
 
+from adapters.auth.keys import JwksKeys, Keys, OneKey, public_key, shared_secret
+from adapters.auth.tokens import JwtAuthenticator
 from adapters.http import server
 from adapters.http.app import create_app
 from adapters.http.config import PublicSettings
+from adapters.http.user_api import UseCases, user_api
+from adapters.http.users import RateLimit
 from adapters.postgres import migrate as postgres_migrate
 from adapters.postgres.engine import create_engine
 from adapters.postgres.health import PostgresHealth
+from adapters.postgres.idempotency import PostgresIdempotencyKeys
 from adapters.postgres.inbox import PostgresIntake
 from adapters.postgres.partitions import PostgresPartitions
+from adapters.postgres.settlements import PostgresSettlements
 from adapters.postgres.unit_of_work import PostgresUnitOfWork
 from adapters.postgres.wakeups import PostgresWakeups
 from adapters.rabbitmq.event_publisher import RabbitMQEventPublisher
+from adapters.stripe.api import StripeApi
+from adapters.stripe.billing import StripeBilling
+from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.payment_provider import StripePaymentProvider
+from adapters.stripe.purchases import StripePurchases
 from adapters.stripe.webhooks import StripeWebhooks
 from adapters.system.clock import SystemClock
 from domain.money import Money
 from domain.plans import Interval, Offer, Plan, PriceList
 from domain.subscription import AccessPolicy
+from ports.authentication import Authenticator
+from ports.billing import Billing
+from ports.catalog import Catalog
 from ports.clock import Clock
 from ports.event_publisher import EventPublisher
 from ports.health import HealthCheck
+from ports.idempotency import IdempotencyKeys
 from ports.inbox import Intake
 from ports.partitions import Partitions
-from ports.payment_provider import PaymentProvider
+from ports.payment_provider import PaymentProvider, ProviderRefused, ProviderUnavailable
+from ports.purchases import OperationConflict, Purchases
+from ports.settlements import Settlements
 from ports.unit_of_work import UnitOfWork
 from ports.wakeups import Stage, Wakeups
 from ports.webhooks import WebhookReader
 from service import logs
+from service.cancel_subscription import CancelSubscription
+from service.change_plan import ChangePlan
+from service.ensure_customer import EnsureCustomer
 from service.learn_prices import LearnPrices
+from service.list_invoices import ListInvoices
+from service.open_portal import OpenPortal
+from service.owned_subscription import OwnedSubscription
 from service.process_inbox import ProcessInbox, ProcessingRules
 from service.provider_lookups import ProviderLookups
+from service.purchasing import Offers, Purchasing
 from service.receive_webhook import ReceiveWebhook
+from service.redirects import RedirectOrigins
 from service.relay_outbox import RelayOutbox
 from service.replay_webhooks import ReplayWebhooks
 from service.retry import RetryPolicy
-from service.settings import Settings
+from service.settings import Settings, SettingsError
+from service.start_checkout import StartCheckout
+from service.subscribe import Subscribe
+from service.sync_catalog import SyncCatalog
+from service.sync_checkout import SyncCheckout
+from service.view_subscription import Viewer, ViewSubscription
 from service.worker import Worker
 
 Answer = TypeVar("Answer")
 
 # Seconds that the worker waits for the first answer about prices.
 _PRICES_MAY_TAKE = 2.0
-# Intake, inbox, outbox, partitions, listener, health check, and two to spare.
-_POOL_SIZE = 8
+# Intake, inbox, outbox, partitions, two listeners, health check, and some for what users do.
+_POOL_SIZE = 12
 
 
 def price_list(settings: Settings) -> PriceList:
@@ -93,6 +123,24 @@ def public_settings(settings: Settings) -> PublicSettings:
     )
 
 
+def access_policy(settings: Settings) -> AccessPolicy:
+    """Who has access, from the settings."""
+    return AccessPolicy(timedelta(days=settings.past_due_grace_days))
+
+
+def token_keys(settings: Settings) -> Keys:
+    """What tokens are verified with, from the settings. Raises SettingsError for no usable key."""
+    if settings.jwt_jwks_url is not None:
+        return JwksKeys(settings.jwt_jwks_url)
+    if settings.jwt_public_key is not None:
+        try:
+            return OneKey(public_key(settings.jwt_public_key))
+        except ValueError as error:
+            raise SettingsError([f"JWT_PUBLIC_KEY {error}"]) from None
+    assert settings.jwt_secret is not None, "the settings hold one of the three"
+    return OneKey(shared_secret(settings.jwt_secret))
+
+
 class Container(containers.DeclarativeContainer):
     """Everything a process is made of. Each provider is typed with the port it stands for."""
 
@@ -111,16 +159,31 @@ class Container(containers.DeclarativeContainer):
     stored_webhooks: providers.Provider[WebhookReader] = providers.Singleton(
         StripeWebhooks, (), prices
     )
+    stripe_api = providers.Singleton(
+        StripeApi, settings.provided.stripe_secret_key, settings.provided.stripe_api_base
+    )
     payment_provider: providers.Provider[PaymentProvider] = providers.Singleton(
-        StripePaymentProvider,
-        settings.provided.stripe_secret_key,
-        settings.provided.stripe_api_base,
-        prices,
+        StripePaymentProvider, stripe_api, prices
+    )
+    purchases: providers.Provider[Purchases] = providers.Singleton(
+        StripePurchases, stripe_api, prices
+    )
+    billing: providers.Provider[Billing] = providers.Singleton(StripeBilling, stripe_api, prices)
+    catalog: providers.Provider[Catalog] = providers.Singleton(StripeCatalog, stripe_api)
+    authenticator: providers.Provider[Authenticator] = providers.Singleton(
+        JwtAuthenticator,
+        providers.Singleton(token_keys, settings),
+        issuer=settings.provided.jwt_issuer,
+        audience=settings.provided.jwt_audience,
     )
     intake: providers.Provider[Intake] = providers.Singleton(PostgresIntake, engine)
     unit_of_work: providers.Provider[UnitOfWork] = providers.Factory(PostgresUnitOfWork, engine)
     partitions: providers.Provider[Partitions] = providers.Singleton(PostgresPartitions, engine)
     wakeups: providers.Provider[Wakeups] = providers.Singleton(PostgresWakeups, engine)
+    idempotency_keys: providers.Provider[IdempotencyKeys] = providers.Singleton(
+        PostgresIdempotencyKeys, engine
+    )
+    settlements: providers.Provider[Settlements] = providers.Singleton(PostgresSettlements, engine)
     event_publisher: providers.Provider[EventPublisher] = providers.Singleton(
         RabbitMQEventPublisher, settings.provided.rabbitmq_url
     )
@@ -150,12 +213,63 @@ class Container(containers.DeclarativeContainer):
     worker: providers.Provider[Worker] = providers.Singleton(
         Worker, process_inbox, relay_outbox, lookups, partitions, wakeups, event_publisher
     )
+    viewer = providers.Singleton(Viewer, prices, providers.Singleton(access_policy, settings))
+    origins = providers.Singleton(RedirectOrigins, settings.provided.allowed_redirect_origins)
+    offers = providers.Singleton(Offers, prices, learn_prices)
+    ensure_customer = providers.Singleton(
+        EnsureCustomer, unit_of_work.provider, purchases, livemode=settings.provided.livemode
+    )
+    purchasing = providers.Singleton(
+        Purchasing,
+        unit_of_work.provider,
+        purchases,
+        ensure_customer,
+        offers,
+        trial_period_days=settings.provided.trial_period_days,
+    )
+    owned_subscription = providers.Singleton(
+        OwnedSubscription, unit_of_work.provider, purchases, billing
+    )
+    view_subscription = providers.Singleton(ViewSubscription, unit_of_work.provider, viewer, clock)
+    use_cases = providers.Singleton(
+        UseCases,
+        ensure_customer=ensure_customer,
+        start_checkout=providers.Singleton(StartCheckout, purchasing, purchases, origins, clock),
+        open_portal=providers.Singleton(OpenPortal, unit_of_work.provider, purchases, origins),
+        subscribe=providers.Singleton(Subscribe, purchasing, purchases),
+        view_subscription=view_subscription,
+        change_plan=providers.Singleton(
+            ChangePlan, owned_subscription, billing, offers, viewer, clock
+        ),
+        cancel_subscription=providers.Singleton(
+            CancelSubscription, owned_subscription, billing, viewer, clock
+        ),
+        list_invoices=providers.Singleton(ListInvoices, unit_of_work.provider, billing),
+        sync_checkout=providers.Singleton(
+            SyncCheckout,
+            unit_of_work.provider,
+            purchases,
+            intake,
+            settlements,
+            view_subscription,
+        ),
+    )
+    sync_catalog = providers.Singleton(SyncCatalog, catalog, prices)
+    users = providers.Singleton(
+        user_api,
+        use_cases,
+        authenticator,
+        providers.Singleton(RateLimit, settings.provided.rate_limit_per_minute),
+        idempotency_keys,
+        clock,
+    )
     app = providers.Singleton(
         create_app,
         receive_webhook,
         prices,
         providers.Singleton(public_settings, settings),
         providers.List(database_health),
+        providers.List(users),
     )
 
 
@@ -163,6 +277,25 @@ def migrate(settings: Settings) -> None:
     """Bring the database's schema up to this release."""
     logs.configure(settings.log_format, settings.log_level)
     postgres_migrate.upgrade(settings.database_url)
+
+
+def sync_catalog(settings: Settings) -> None:
+    """Have Stripe sell what the settings say; print a line for each offer.
+
+    Raises SystemExit where Stripe does not answer, refuses, or is just told otherwise.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    server.run(_sync_catalog(Container(settings=settings)))
+
+
+async def _sync_catalog(container: Container) -> None:
+    try:
+        for found in await container.sync_catalog()():
+            sys.stdout.write(f"{found.offer.lookup_key} {found.price_ref} {found.outcome}\n")
+    except (ProviderUnavailable, ProviderRefused, OperationConflict) as error:
+        raise SystemExit(f"payments catalog sync: {error}") from None
+    finally:
+        await container.stripe_api().close()
 
 
 def run(settings: Settings, *, listen_on: tuple[str, int] | None, worker: bool) -> None:
@@ -212,12 +345,17 @@ async def run_container(
         parts.append(server.serve(container.app(), *listen_on, stop))
     if worker:
         parts.append(_work(container, stop))
-    prices = asyncio.create_task(container.learn_prices().run())
+    background = [asyncio.create_task(container.learn_prices().run())]
+    if listen_on is not None:
+        background.append(asyncio.create_task(container.settlements().listen()))
     try:
         await _together(parts, stop)
     finally:
-        prices.cancel()
-        await asyncio.gather(prices, return_exceptions=True)
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        if listen_on is not None:
+            await container.authenticator().close()
         await container.intake().close()
         await container.payment_provider().close()
         await container.engine().dispose()

@@ -84,6 +84,7 @@ class WorkingSet:
         self.changed_customers: dict[str, Customer] = {}
         self.new_paid_invoices: set[str] = set()
         self.trials_used: set[UUID] = set()
+        self.users_activated: set[UUID] = set()
         self.messages: list[Message] = []
         # What somebody may wait for, and now need not any more.
         self.released: set[str] = set()
@@ -178,6 +179,8 @@ class WorkingSet:
         before = self._subscriptions.get(subscription.subscription_ref)
         if subscription.may_be_spoken_of and not (before and before.may_be_spoken_of):
             self.released.add(subscription.subscription_ref)
+            if not subscription.has_ended:
+                self.users_activated.add(subscription.user_id)
         self.messages += [
             write_message(occurrence, subscription, email, self._traceparent)
             for occurrence in subscription.pull_occurrences()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from litestar import Litestar
+from litestar import Litestar, Router
 
 from adapters.http.config import PublicSettings, config_route
 from adapters.http.health import health_routes
+from adapters.http.openapi import openapi_config
 from adapters.http.problems import HANDLERS
 from adapters.http.webhook import webhook_route
 from domain.plans import PriceList
@@ -20,15 +21,17 @@ def create_app(
     prices: PriceList,
     public: PublicSettings,
     checks: Sequence[HealthCheck],
+    routes: Sequence[Router] = (),
 ) -> Litestar:
-    """The application with everything it needs."""
+    """The application with everything it needs. `routes` are those that users have."""
     return Litestar(
         [
             webhook_route(receive_webhook),
             config_route(public, prices),
             *health_routes(checks),
+            *routes,
         ],
         exception_handlers=HANDLERS,
-        openapi_config=None,
+        openapi_config=openapi_config(),
         logging_config=None,
     )

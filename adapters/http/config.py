@@ -8,6 +8,8 @@ import msgspec
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 
+from adapters.http import examples
+from adapters.http.openapi import responses
 from domain.plans import PriceList
 
 
@@ -52,7 +54,12 @@ class ConfigView(msgspec.Struct, rename="camel"):
 def config_route(public: PublicSettings, prices: PriceList) -> HTTPRouteHandler:
     """The route, bound to what it shows."""
 
-    @get("/api/payments/config", summary="What a page needs to sell")
+    @get(
+        "/api/payments/config",
+        summary="What a page needs to sell",
+        operation_id="config",
+        responses=responses(ConfigView, examples.CONFIG),
+    )
     async def config() -> ConfigView:
         plans: dict[str, PlanView] = {}
         for offer in prices:

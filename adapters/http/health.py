@@ -7,7 +7,11 @@ from collections.abc import Sequence
 import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import Example
 
+from adapters.http import examples
+from adapters.http.openapi import responses
 from ports.health import HealthCheck
 
 
@@ -16,7 +20,7 @@ class Check(msgspec.Struct):
 
     name: str
     well: bool
-    hint: str | None
+    hint: str | None = None
 
 
 class HealthView(msgspec.Struct):
@@ -29,11 +33,29 @@ class HealthView(msgspec.Struct):
 def health_routes(checks: Sequence[HealthCheck]) -> list[HTTPRouteHandler]:
     """The routes, bound to what readiness depends on."""
 
-    @get("/health/live", summary="The process answers")
+    @get(
+        "/health/live",
+        summary="The process answers",
+        operation_id="live",
+        responses=responses(HealthView, {"status": "ok", "checks": []}),
+    )
     async def live() -> HealthView:
         return HealthView("ok", [])
 
-    @get("/health/ready", summary="Webhooks can be taken")
+    @get(
+        "/health/ready",
+        summary="Webhooks can be taken",
+        operation_id="ready",
+        responses=responses(HealthView, examples.HEALTHY)
+        | {
+            503: ResponseSpec(
+                HealthView,
+                generate_examples=False,
+                description="Something that is needed is not well.",
+                examples=[Example(summary="no database", value=examples.UNHEALTHY)],
+            )
+        },
+    )
     async def ready() -> Response[HealthView]:
         found = [await check.check() for check in checks]
         well = all(one.well for one in found)

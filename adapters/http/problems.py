@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from http import HTTPStatus
+from math import ceil
 from typing import Any, Final
 
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 
+from domain.errors import RuleViolation
+from ports.authentication import InvalidToken, KeysUnavailable
 from ports.inbox import Overloaded
+from ports.payment_provider import CardDeclined, ProviderRefused, ProviderUnavailable
+from ports.purchases import OperationConflict
 from ports.unit_of_work import StorageUnavailable
 from ports.webhooks import RejectedWebhook
+from service.refusals import Conflict, NotFound, Refusal, Unacceptable
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +71,91 @@ def try_again(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     )
 
 
+class TooManyRequests(Exception):
+    """A user asks more often than is good for the others."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+def unauthenticated(_: Request[Any, Any, Any], error: InvalidToken) -> Response[Any]:
+    """401: the request does not say who is asking, or cannot prove it."""
+    return problem(
+        401,
+        "unauthenticated",
+        f"the bearer token was not accepted: {error.hint}",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def card_declined(_: Request[Any, Any, Any], error: CardDeclined) -> Response[Any]:
+    """402: the bank said no, and why, as far as it may be told."""
+    return problem(
+        402,
+        "card-declined",
+        "the card was declined: use another one, or ask the bank that issued it",
+        code=error.code,
+        declineCode=error.decline_code,
+    )
+
+
+def provider_refused(_: Request[Any, Any, Any], error: ProviderRefused) -> Response[Any]:
+    """400: the provider turned it down. Its words name ids, so only the reason's name is told."""
+    return problem(
+        400,
+        "provider-refused",
+        "the payment provider does not accept this request",
+        code=error.code,
+    )
+
+
+def changed_meanwhile(_: Request[Any, Any, Any], error: OperationConflict) -> Response[Any]:
+    """409: the same was asked for at the same time, with other terms."""
+    log.warning("operation_conflict", error=str(error))
+    return problem(
+        409, "changed-meanwhile", "something else changed this at the same time: look, then repeat"
+    )
+
+
+def refused(_: Request[Any, Any, Any], error: Refusal) -> Response[Any]:
+    """404, 409 or 422: what the user can do about it is in the words."""
+    return problem(_STATUS_OF[type(error)], error.name, error.detail)
+
+
+def against_the_rules(_: Request[Any, Any, Any], error: RuleViolation) -> Response[Any]:
+    """409: a rule of the product forbids it in the present state."""
+    name = re.sub(r"(?<!^)([A-Z])", r"-\1", type(error).__name__).lower()
+    return problem(409, name, str(error))
+
+
+def too_many_requests(_: Request[Any, Any, Any], error: TooManyRequests) -> Response[Any]:
+    """429: later."""
+    return problem(
+        429,
+        "too-many-requests",
+        "you make more requests than are allowed: slow down",
+        headers={"Retry-After": str(error.retry_after)},
+    )
+
+
+def provider_unavailable(
+    _: Request[Any, Any, Any], error: ProviderUnavailable | KeysUnavailable
+) -> Response[Any]:
+    """503: somebody we depend on is away."""
+    log.warning("request_turned_away", error=str(error))
+    whose = "payment" if isinstance(error, ProviderUnavailable) else "identity"
+    return problem(
+        503,
+        f"{whose}-provider-unavailable",
+        f"the {whose} provider cannot be reached: nothing was changed, try again later",
+        headers={"Retry-After": str(max(1, ceil(getattr(error, "retry_after", RETRY_AFTER))))},
+    )
+
+
+_STATUS_OF: Final[dict[type[Refusal], int]] = {NotFound: 404, Conflict: 409, Unacceptable: 422}
+
+
 def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """What the framework refuses: unknown paths and methods, bodies that are too large."""
     status = error.status_code
@@ -73,7 +165,15 @@ def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respons
     headers = {
         name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"
     }
-    return problem(status, name, detail, headers=headers)
+    more: dict[str, object] = {}
+    if isinstance(error, ValidationException) and isinstance(error.extra, list):
+        detail = "the request does not fit the schema"
+        more["errors"] = [
+            {"field": str(one.get("key", "")), "message": str(one.get("message", ""))}
+            for one in error.extra
+            if isinstance(one, dict)
+        ]
+    return problem(status, name, detail, headers=headers, **more)
 
 
 def unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
@@ -90,6 +190,15 @@ def unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[An
 
 HANDLERS: Final[dict[type[Exception] | int, Any]] = {
     RejectedWebhook: rejected_webhook,
+    InvalidToken: unauthenticated,
+    CardDeclined: card_declined,
+    ProviderRefused: provider_refused,
+    OperationConflict: changed_meanwhile,
+    Refusal: refused,
+    RuleViolation: against_the_rules,
+    TooManyRequests: too_many_requests,
+    ProviderUnavailable: provider_unavailable,
+    KeysUnavailable: provider_unavailable,
     Overloaded: try_again,
     StorageUnavailable: try_again,
     HTTPException: http_error,

@@ -8,6 +8,8 @@ import msgspec
 from litestar import Request, post
 from litestar.handlers import HTTPRouteHandler
 
+from adapters.http import examples
+from adapters.http.openapi import WEBHOOK_PATH, responses
 from service.receive_webhook import ReceiveWebhook
 
 # Stripe's largest events are far below this; what is above is not from Stripe.
@@ -25,10 +27,12 @@ def webhook_route(receive_webhook: ReceiveWebhook) -> HTTPRouteHandler:
     """The route, bound to its use case."""
 
     @post(
-        "/api/payments/webhook",
+        WEBHOOK_PATH,
         status_code=200,
         request_max_body_size=LARGEST_BODY,
         summary="Take a webhook from Stripe",
+        operation_id="receiveWebhook",
+        responses=responses(WebhookAnswer, examples.RECEIVED, 400, 413, 503),
     )
     async def webhook(request: Request[Any, Any, Any]) -> WebhookAnswer:
         receipt = await receive_webhook(

@@ -38,6 +38,11 @@ class MemoryCustomers:
             or (customer.user_id in user_ids and customer.retired_at is None)
         ]
 
+    async def count_of(self, user_id: UUID) -> int:
+        """How many customers the user was ever linked to, retired ones included."""
+        customers = self._transaction.read().customers.values()
+        return sum(customer.user_id == user_id for customer in customers)
+
     async def save(self, customers: Sequence[Customer]) -> None:
         """Insert or update by customer reference; concurrent savers both have their say."""
         # Retirements first: they free the user for the new customer in the same batch.

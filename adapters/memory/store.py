@@ -50,6 +50,7 @@ class Tables:
     customers: dict[str, Customer] = field(default_factory=dict)
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     trials: set[UUID] = field(default_factory=set)
+    duplicates: set[UUID] = field(default_factory=set)
     paid_invoices: set[str] = field(default_factory=set)
     webhooks: dict[str, WebhookRow] = field(default_factory=dict)
     messages: dict[UUID, MessageRow] = field(default_factory=dict)
@@ -61,6 +62,7 @@ class Tables:
             customers=dict(self.customers),
             subscriptions=dict(self.subscriptions),
             trials=set(self.trials),
+            duplicates=set(self.duplicates),
             paid_invoices=set(self.paid_invoices),
             webhooks=dict(self.webhooks),
             messages=dict(self.messages),

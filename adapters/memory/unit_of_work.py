@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from adapters.memory.customers import MemoryCustomers
+from adapters.memory.duplicates import MemoryDuplicates
 from adapters.memory.inbox import MemoryInbox
 from adapters.memory.ledgers import MemoryPaidInvoices, MemoryTrialLedger
 from adapters.memory.outbox import MemoryOutbox
@@ -22,6 +23,7 @@ class MemoryUnitOfWork:
     paid_invoices: MemoryPaidInvoices
     inbox: MemoryInbox
     outbox: MemoryOutbox
+    duplicates: MemoryDuplicates
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -35,6 +37,7 @@ class MemoryUnitOfWork:
         self.paid_invoices = MemoryPaidInvoices(transaction)
         self.inbox = MemoryInbox(transaction)
         self.outbox = MemoryOutbox(transaction)
+        self.duplicates = MemoryDuplicates(transaction)
         return self
 
     async def __aexit__(

@@ -4,5 +4,6 @@ tables       the schema; migrations/ creates it
 engine       connections, and which failures are worth a retry
 unit_of_work and the repositories that bear the names of their ports
 group_commit many webhooks, one commit
-wakeups      LISTEN/NOTIFY
+listening    LISTEN/NOTIFY; wakeups and settlements stand on it
+idempotency  what keyed requests were answered with
 """

@@ -64,6 +64,15 @@ class PostgresCustomers:
             for row in rows
         ]
 
+    async def count_of(self, user_id: UUID) -> int:
+        """How many customers the user was ever linked to, retired ones included."""
+        return (
+            await self._connection.scalar(
+                sa.select(sa.func.count()).select_from(t).where(t.c.user_id == user_id)
+            )
+            or 0
+        )
+
     async def save(self, customers: Sequence[Customer]) -> None:
         """Insert or update by customer reference; concurrent savers both have their say."""
         if not customers:

@@ -13,6 +13,7 @@ from adapters.postgres.arrays import as_arrays, insert_arrays, unnest
 from adapters.postgres.engine import storage_errors
 from adapters.postgres.fence import hold_share
 from adapters.postgres.group_commit import GroupCommit
+from adapters.postgres.settlements import CHANNEL as SETTLED_CHANNEL
 from adapters.postgres.tables import PENDING
 from adapters.postgres.tables import stripe_webhook_events as t
 from ports.inbox import (
@@ -27,6 +28,7 @@ from ports.inbox import (
     WebhookQuery,
 )
 from ports.partitions import Share, partition_of
+from ports.settlements import OWN_EVENT
 from ports.wakeups import Stage
 
 _RECORDED: Final = (
@@ -64,13 +66,18 @@ _CLAIM: Final = sa.text(
     " AND ordering_key <> ALL(CAST(:excluding AS text[]))"
     " ORDER BY seq LIMIT :limit"
 )
+# Whoever waits for a webhook of our own making hears of it with the commit.
 _SETTLE: Final = sa.text(
-    f"UPDATE {t.fullname} AS e SET processed = new.processed, outcome = new.outcome,"
+    f"WITH settled AS (UPDATE {t.fullname} AS e"
+    " SET processed = new.processed, outcome = new.outcome,"
     " error_message = left(new.error_message, 2000),"
     " attempt_count = e.attempt_count + new.attempt_count,"
     " next_attempt_at = new.next_attempt_at, waiting_for = new.waiting_for,"
     " processed_at = CASE WHEN new.processed THEN now() END, updated_at = now()"
     f" FROM {unnest(t, _SETTLED)} WHERE e.id = new.id AND NOT e.processed AND e.outcome IS NULL"
+    " RETURNING e.event_id, e.outcome)"
+    f" SELECT pg_notify('{SETTLED_CHANNEL}', event_id) FROM settled"
+    f" WHERE outcome IS NOT NULL AND event_id LIKE '{OWN_EVENT}%'"
 )
 _STATE: Final = sa.func.coalesce(
     t.c.outcome,

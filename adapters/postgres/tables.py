@@ -198,3 +198,26 @@ worker_partitions = sa.Table(
         ),
     ),
 )
+
+# What a user's request was answered with under their key; without a status it is under way.
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("user_id", UUID(as_uuid=True), primary_key=True),
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("request_hash", BYTEA, nullable=False),
+    sa.Column("status", sa.SmallInteger),
+    sa.Column("media_type", sa.String(100)),
+    sa.Column("body", BYTEA),
+    _created_at(),
+    sa.Index("ix_idempotency_keys_created_at", "created_at"),
+)
+
+# Subscriptions that were found running beside another one of the same user, for an operator.
+duplicate_subscriptions = sa.Table(
+    "duplicate_subscriptions",
+    metadata,
+    sa.Column("subscription_id", UUID(as_uuid=True), primary_key=True),
+    sa.Column("user_id", UUID(as_uuid=True), nullable=False),
+    _created_at(),
+)

@@ -9,6 +9,7 @@ from typing import Self
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.postgres.customers import PostgresCustomers
+from adapters.postgres.duplicates import PostgresDuplicates
 from adapters.postgres.engine import storage_errors
 from adapters.postgres.inbox import PostgresInbox
 from adapters.postgres.ledgers import PostgresPaidInvoices, PostgresTrialLedger
@@ -26,6 +27,7 @@ class PostgresUnitOfWork:
     paid_invoices: PostgresPaidInvoices
     inbox: PostgresInbox
     outbox: PostgresOutbox
+    duplicates: PostgresDuplicates
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -41,6 +43,7 @@ class PostgresUnitOfWork:
         self.paid_invoices = PostgresPaidInvoices(connection)
         self.inbox = PostgresInbox(connection)
         self.outbox = PostgresOutbox(connection)
+        self.duplicates = PostgresDuplicates(connection)
         return self
 
     async def __aexit__(

@@ -2,61 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, TypeVar
-
-import msgspec
-import stripe
-import structlog
+from typing import TYPE_CHECKING, Final
 
 from adapters.stripe import shapes
+from adapters.stripe.api import StripeApi, as_shape, readable
 from adapters.stripe.shapes import reference
 from adapters.stripe.translation import clean, email_of, moment, to_snapshot, user_of
 from domain.plans import Offer, PriceList
 from domain.subscription import Snapshot
-from ports.payment_provider import Prices, ProviderCustomer, ProviderUnavailable
+from ports.payment_provider import (
+    Prices,
+    ProviderCustomer,
+    ProviderRefused,
+    ProviderUnavailable,
+)
 
 if TYPE_CHECKING:  # the SDK has these for type checkers alone
     from stripe.params import PriceListParams
 
-log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
-
-# Seconds for one attempt. The SDK's own 80 would hold a subscription up for minutes.
-TIMEOUT: Final = 10.0
-# The SDK repeats connection errors, 409 and 5xx with jitter, under one idempotency key.
-RETRIES: Final = 2
 # The most that Stripe lists at once. (Stripe: Pagination)
 _PAGE: Final = 100
 
-# It would write a file under the home directory of the user.
-stripe.enable_telemetry = False
-
 
 class StripePaymentProvider:
-    """What Stripe says now; or what `api_base` says, where one is given."""
+    """What Stripe says now."""
 
-    def __init__(self, secret_key: str, api_base: str | None, prices: PriceList) -> None:
-        self._http = stripe.HTTPXClient(timeout=TIMEOUT)
-        self._client = stripe.StripeClient(
-            secret_key,
-            base_addresses={"api": api_base} if api_base else {},
-            http_client=self._http,
-            max_network_retries=RETRIES,
-        )
+    def __init__(self, api: StripeApi, prices: PriceList) -> None:
+        self._api = api
+        self._v1 = api.v1
         self._prices = prices
 
     async def fetch_customer(self, customer_ref: str) -> ProviderCustomer | None:
         """The customer as it is now; None where Stripe knows none."""
-        found = await _call(
-            "customers.retrieve", self._client.v1.customers.retrieve_async(customer_ref)
-        )
+        with _any_failure_is_absence():
+            found = await self._api.find(self._v1.customers.retrieve_async, customer_ref)
         if found is None:
             return None
-        with _readable():
-            customer = msgspec.convert(found.to_dict(), shapes.Customer)
+        with readable():
+            customer = as_shape(shapes.Customer, found)
             return ProviderCustomer(
                 customer_ref=customer_ref,
                 user_id=user_of(customer.metadata),
@@ -68,15 +53,12 @@ class StripePaymentProvider:
 
     async def fetch_subscription(self, subscription_ref: str) -> Snapshot | None:
         """The subscription as it is now; None where Stripe knows none."""
-        found = await _call(
-            "subscriptions.retrieve",
-            self._client.v1.subscriptions.retrieve_async(subscription_ref),
-        )
+        with _any_failure_is_absence():
+            found = await self._api.find(self._v1.subscriptions.retrieve_async, subscription_ref)
         if found is None:
             return None
-        with _readable():
-            subscription = msgspec.convert(found.to_dict(), shapes.Subscription)
-            return to_snapshot(subscription, self._prices)
+        with readable():
+            return to_snapshot(as_shape(shapes.Subscription, found), self._prices)
 
     async def fetch_prices(self, offers: Iterable[Offer]) -> Prices:
         """The prices behind these offers.
@@ -104,17 +86,17 @@ class StripePaymentProvider:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK's own
+        await self._api.close()
 
     async def _list_prices(self, params: PriceListParams) -> list[shapes.Price]:
         found: list[shapes.Price] = []
         params["limit"] = _PAGE
         while True:
-            answer = await _call("prices.list", self._client.v1.prices.list_async(params))
+            with _any_failure_is_absence():
+                answer = await self._api.find(self._v1.prices.list_async, params)
             if answer is None:
                 return found
-            with _readable():
-                page = msgspec.convert(answer.to_dict(), shapes.PricePage)
+            page = as_shape(shapes.PricePage, answer)
             found += page.data
             last = page.data[-1].id if page.data else None
             if not page.has_more or last is None:
@@ -122,35 +104,14 @@ class StripePaymentProvider:
             params["starting_after"] = last
 
 
-async def _call(operation: str, call: Awaitable[T]) -> T | None:
-    """The answer; None where Stripe knows no such object. Raises ProviderUnavailable."""
-    try:
-        return await call
-    except stripe.StripeError as error:
-        # Not by the 404 alone: a proxy or a wrong STRIPE_API_BASE answers with one, too.
-        if error.code == "resource_missing":
-            return None
-        log.warning(
-            "stripe_call_failed",
-            operation=operation,
-            error=type(error).__name__,
-            http_status=error.http_status,
-            request_id=error.request_id,
-        )
-        raise ProviderUnavailable(
-            f"Stripe did not answer {operation}: {type(error).__name__}"
-            + (f" (HTTP {error.http_status})" if error.http_status else "")
-        ) from error
-
-
 def _interval(price: shapes.Price) -> str | None:
     return price.recurring.interval if price.recurring else None
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
-    """Raise ProviderUnavailable where an answer does not fit the shapes we know."""
+def _any_failure_is_absence() -> Iterator[None]:
+    """Whoever asks for the truth gets it or tries again later: nothing can be refused to them."""
     try:
         yield
-    except ValueError as error:  # which msgspec's own is as well
-        raise ProviderUnavailable(f"Stripe answered in a shape we do not know: {error}") from error
+    except ProviderRefused as refusal:
+        raise ProviderUnavailable(str(refusal)) from refusal

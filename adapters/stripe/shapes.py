@@ -8,6 +8,7 @@ missing, or one has another type, decoding fails by the field's name. (Stripe: A
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -54,7 +55,7 @@ class SubscriptionItem(msgspec.Struct):
 
 
 class SubscriptionItems(msgspec.Struct):
-    data: list[SubscriptionItem] = []
+    data: Sequence[SubscriptionItem] = ()
 
 
 class Subscription(msgspec.Struct):

@@ -243,3 +243,15 @@ async def test_of_concurrent_saves_of_one_customer_both_have_their_say_in_either
         await late.commit()
 
     assert await find(storage) == expected
+
+
+async def test_retired_customers_of_a_user_are_counted(storage: Storage) -> None:
+    user, nobody = uuid4(), uuid4()
+    async with storage.unit_of_work() as uow:
+        await uow.customers.save([Customer(user, "cus_old", retired_at=NOW)])
+        await uow.customers.save([Customer(user, "cus_new")])
+        await uow.commit()
+
+    async with storage.unit_of_work() as uow:
+        assert await uow.customers.count_of(user) == 2
+        assert await uow.customers.count_of(nobody) == 0

@@ -54,6 +54,10 @@ async def environment(database_url: str, rabbitmq_url: str, stripe: StripeStub) 
         "STRIPE_PUBLISHABLE_KEY": "pk_test_51abc",
         "STRIPE_WEBHOOK_SECRET": f"whsec_the_one_rolled_out,{SECRET}",
         "STRIPE_API_BASE": stripe.url,
+        "JWT_SECRET": "a secret that is long enough for the tests",
+        "JWT_ISSUER": "https://identity.example",
+        "JWT_AUDIENCE": "payments",
+        "ALLOWED_REDIRECT_ORIGINS": "https://app.example.com",
     }
 
 

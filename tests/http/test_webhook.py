@@ -252,7 +252,7 @@ async def test_a_trace_id_leads_to_the_error_in_the_log(
 # Other paths and methods
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere", "/api/payments", f"{PATH}/x", "/schema"])
+@pytest.mark.parametrize("path", ["/", "/nowhere", "/api/payments", f"{PATH}/x"])
 async def test_an_unknown_path_is_a_404_problem(client: AsyncClient, path: str) -> None:
     found = problem_in(await client.get(path), 404, "not-found")
 

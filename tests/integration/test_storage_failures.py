@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import engine as postgres_engine
-from adapters.postgres import wakeups as postgres_wakeups
+from adapters.postgres import listening as postgres_listening
 from adapters.postgres.engine import create_engine
 from adapters.postgres.health import PostgresHealth
 from adapters.postgres.inbox import PostgresIntake
@@ -366,8 +366,8 @@ async def woken(wakeups: PostgresWakeups) -> bool:
 async def test_a_listener_whose_session_is_ended_listens_again(
     engine: AsyncEngine, bystander: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_wakeups, "_RECONNECT", 0.01)
-    monkeypatch.setattr(postgres_wakeups, "_KEEPALIVE", 2 * PATIENCE)
+    monkeypatch.setattr(postgres_listening, "_RECONNECT", 0.01)
+    monkeypatch.setattr(postgres_listening, "_KEEPALIVE", 2 * PATIENCE)
     wakeups = PostgresWakeups(engine)
     listening = asyncio.create_task(wakeups.listen())
     try:
@@ -385,8 +385,8 @@ async def test_a_listener_whose_session_is_ended_listens_again(
 async def test_a_listener_whose_connection_has_fallen_silent_listens_again(
     migrated_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_wakeups, "_RECONNECT", 0.01)
-    monkeypatch.setattr(postgres_wakeups, "_KEEPALIVE", 0.05)
+    monkeypatch.setattr(postgres_listening, "_RECONNECT", 0.01)
+    monkeypatch.setattr(postgres_listening, "_KEEPALIVE", 0.05)
     monkeypatch.setattr(postgres_engine, "_COMMAND_TIMEOUT", 0.2)
     async with Proxy(migrated_url) as proxy:
         engine = create_engine(proxy.url, name="under test", pool_size=2)
@@ -407,7 +407,7 @@ async def test_a_listener_whose_connection_has_fallen_silent_listens_again(
 async def test_a_listener_survives_that_there_is_no_database(
     engine: AsyncEngine, empty: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_wakeups, "_RECONNECT", 0)
+    monkeypatch.setattr(postgres_listening, "_RECONNECT", 0)
     nowhere = create_engine("postgresql://x@127.0.0.1:1/x", name="under test", pool_size=1)
     listening = asyncio.create_task(PostgresWakeups(nowhere).listen())
     done, _ = await asyncio.wait({listening}, timeout=0.2)

@@ -23,7 +23,7 @@ def test_a_contract_file_is_what_the_code_says(path: Path) -> None:
 
 def test_every_event_has_an_example_and_no_file_is_left_over() -> None:
     assert {type(event) for _, event in EXAMPLES} == set(MESSAGE_TYPES)
-    committed = {*ROOT.glob("events/*"), *ROOT.glob("examples/*")}
+    committed = {*ROOT.glob("*.json"), *ROOT.glob("events/*"), *ROOT.glob("examples/*")}
     assert committed == set(CONTRACTS)
 
 

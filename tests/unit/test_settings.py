@@ -21,7 +21,12 @@ COMPLETE: Final = {
     "STRIPE_SECRET_KEY": "sk_test_hunter4",
     "STRIPE_PUBLISHABLE_KEY": "pk_test_public",
     "STRIPE_WEBHOOK_SECRET": "whsec_hunter5",
+    "JWT_SECRET": "hunter6 hunter6 hunter6 hunter6 hunter6",
+    "JWT_ISSUER": "https://identity.example",
+    "JWT_AUDIENCE": "payments",
+    "ALLOWED_REDIRECT_ORIGINS": "https://app.example.com",
 }
+PEM: Final = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----\n"
 SECRETS: Final = [name for name, variable in VARIABLES.items() if variable.secret]
 
 
@@ -57,9 +62,14 @@ def loaded(command: CommandName = "serve", **changes: str) -> Settings:
                 "STRIPE_SECRET_KEY",
                 "STRIPE_PUBLISHABLE_KEY",
                 "STRIPE_WEBHOOK_SECRET",
+                "JWT_SECRET",
+                "JWT_ISSUER",
+                "JWT_AUDIENCE",
+                "ALLOWED_REDIRECT_ORIGINS",
             },
         ),
         ("worker", {"DATABASE_URL", "RABBITMQ_URL", "STRIPE_SECRET_KEY"}),
+        ("catalog", {"STRIPE_SECRET_KEY"}),
         ("serve", set(COMPLETE)),
     ],
 )
@@ -225,10 +235,56 @@ def test_values_are_read_without_the_space_around_them() -> None:
     assert loaded(CURRENCY=" EUR ", TRIAL_PERIOD_DAYS="30\n").currency == "eur"
 
 
+# Who the users are
+
+
+@pytest.mark.parametrize("name", ["JWT_JWKS_URL", "JWT_PUBLIC_KEY", "JWT_SECRET"])
+def test_any_one_of_three_keys_verifies_tokens(name: str) -> None:
+    keys = {"JWT_JWKS_URL": "https://identity.example/jwks", "JWT_PUBLIC_KEY": PEM} | COMPLETE
+    others = {key: None for key in ("JWT_JWKS_URL", "JWT_PUBLIC_KEY", "JWT_SECRET") if key != name}
+
+    assert problems(changes={name: keys[name], **others}) == ()
+
+
+def test_two_keys_are_one_too_many() -> None:
+    assert problems(JWT_JWKS_URL="https://identity.example/jwks") == (
+        "JWT_JWKS_URL and JWT_SECRET are set together: keep one of them",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("JWT_SECRET", "too short"),
+        ("JWT_PUBLIC_KEY", "-----BEGIN PRIVATE KEY-----"),
+        ("JWT_JWKS_URL", "identity.example"),
+        ("ALLOWED_REDIRECT_ORIGINS", ","),
+        ("ALLOWED_REDIRECT_ORIGINS", "app.example.com"),
+        ("ALLOWED_REDIRECT_ORIGINS", "https://app.example.com/path"),
+        ("ALLOWED_REDIRECT_ORIGINS", "https://*.example.com"),
+        ("ALLOWED_REDIRECT_ORIGINS", "https://app.example.com?a"),
+        ("ALLOWED_REDIRECT_ORIGINS", "https://user@app.example.com"),
+        ("RATE_LIMIT_PER_MINUTE", "0"),
+    ],
+)
+def test_what_users_depend_on_is_checked(name: str, value: str) -> None:
+    (line,) = problems(changes={"JWT_SECRET": None, "JWT_PUBLIC_KEY": PEM, name: value})
+
+    assert line.startswith(f"{name} ")
+
+
+def test_a_public_key_may_have_its_line_breaks_escaped() -> None:
+    one_line = PEM.replace("\n", "\\n")
+
+    settings = load("serve", {**COMPLETE, "JWT_SECRET": "", "JWT_PUBLIC_KEY": one_line})
+
+    assert settings.jwt_public_key == PEM.strip()
+
+
 # Secrets in files
 
 
-@pytest.mark.parametrize("name", [VARIABLES[field].name for field in SECRETS])
+@pytest.mark.parametrize("name", sorted({VARIABLES[f].name for f in SECRETS} & COMPLETE.keys()))
 def test_a_secret_may_be_in_a_file(name: str, tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_text(f"{COMPLETE[name]}\n")

@@ -8,7 +8,8 @@ from typing import Any, Final
 import pytest
 import stripe
 
-from adapters.stripe import payment_provider
+from adapters.stripe import api
+from adapters.stripe.api import StripeApi
 from adapters.stripe.payment_provider import StripePaymentProvider
 from domain.plans import Offer
 from ports.payment_provider import ProviderCustomer, ProviderUnavailable
@@ -38,7 +39,7 @@ def stripe_stand_in() -> Iterator[StripeStandIn]:
 
 @pytest.fixture
 async def provider(stripe_stand_in: StripeStandIn) -> AsyncIterator[StripePaymentProvider]:
-    found = StripePaymentProvider(KEY, stripe_stand_in.url, price_list())
+    found = StripePaymentProvider(StripeApi(KEY, stripe_stand_in.url), price_list())
     yield found
     await found.close()
 
@@ -127,21 +128,21 @@ async def test_a_failure_is_an_absence_for_now_and_never_an_answer(
 async def test_a_connection_that_breaks_or_hangs_is_given_up(
     stripe_stand_in: StripeStandIn, failure: Failure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(payment_provider, "TIMEOUT", 0.2)
-    monkeypatch.setattr(payment_provider, "RETRIES", 0)
-    provider = StripePaymentProvider(KEY, stripe_stand_in.url, price_list())
+    monkeypatch.setattr(api, "TIMEOUT", 0.2)
+    monkeypatch.setattr(api, "RETRIES", 0)
+    provider = StripePaymentProvider(StripeApi(KEY, stripe_stand_in.url), price_list())
     stripe_stand_in.failures = [failure]
 
-    with pytest.raises(ProviderUnavailable, match=r"did not answer customers\.retrieve"):
+    with pytest.raises(ProviderUnavailable, match=r"did not answer CustomerService\.retrieve"):
         await provider.fetch_customer("cus_1")
     await provider.close()
 
 
 async def test_nobody_answering_is_an_absence_for_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(payment_provider, "RETRIES", 0)
+    monkeypatch.setattr(api, "RETRIES", 0)
     with run_stripe_stand_in() as gone:
         pass
-    provider = StripePaymentProvider(KEY, gone.url, price_list())
+    provider = StripePaymentProvider(StripeApi(KEY, gone.url), price_list())
 
     with pytest.raises(ProviderUnavailable):
         await provider.fetch_customer("cus_1")
@@ -152,7 +153,7 @@ async def test_a_passing_failure_is_tried_again(
     stripe_stand_in: StripeStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stripe.HTTPClient, "INITIAL_DELAY", 0.0)
-    provider = StripePaymentProvider(KEY, stripe_stand_in.url, price_list())
+    provider = StripePaymentProvider(StripeApi(KEY, stripe_stand_in.url), price_list())
     stripe_stand_in.customers["cus_1"] = customer()
     stripe_stand_in.failures = [failures.status(500, retry=True), failures.reset]
 
@@ -281,7 +282,7 @@ async def test_learned_prices_are_recognised_in_what_is_fetched_later(
     stripe_stand_in: StripeStandIn,
 ) -> None:
     prices = price_list()
-    provider = StripePaymentProvider(KEY, stripe_stand_in.url, prices)
+    provider = StripePaymentProvider(StripeApi(KEY, stripe_stand_in.url), prices)
     old = price(None, id="price_old", product="prod_1", interval="month")
     stripe_stand_in.prices = [price("general_monthly"), old]
     stripe_stand_in.subscriptions["sub_1"] = subscription(prices=[old])

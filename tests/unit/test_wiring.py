@@ -13,6 +13,10 @@ ENVIRONMENT = {
     "STRIPE_SECRET_KEY": "sk_test_1",
     "STRIPE_PUBLISHABLE_KEY": "pk_test_1",
     "STRIPE_WEBHOOK_SECRET": "whsec_1",
+    "JWT_SECRET": "a secret that is long enough for the tests",
+    "JWT_ISSUER": "https://identity.example",
+    "JWT_AUDIENCE": "payments",
+    "ALLOWED_REDIRECT_ORIGINS": "https://app.example.com",
 }
 
 

@@ -1,0 +1,235 @@
+"""The OpenAPI document: generated from the handlers, served at /schema, kept in contracts/."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from litestar import MediaType, Request
+from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, Example, SecurityScheme
+
+from adapters.http.problems import MEDIA_TYPE
+
+BEARER: Final[list[dict[str, list[str]]]] = [{"bearerAuth": []}]
+
+
+class Problem(msgspec.Struct, rename="camel", omit_defaults=True):
+    """A problem document (RFC 9457). `type` names the kind of problem and never changes."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str | None = None
+    decline_code: str | None = None
+    reason: str | None = None
+    trace_id: str | None = None
+    errors: list[dict[str, str]] | None = None
+
+
+# status -> what it means here, and the example's name and detail.
+_PROBLEMS: Final[Mapping[int, tuple[str, str, str]]] = {
+    400: (
+        "The request does not fit this document, or the payment provider does not accept it.",
+        "bad-request",
+        "the request is malformed",
+    ),
+    401: (
+        "The bearer token is missing or was not accepted.",
+        "unauthenticated",
+        "the bearer token was not accepted: it has expired: sign in again",
+    ),
+    402: (
+        "The card was declined; `declineCode` says why.",
+        "card-declined",
+        "the card was declined: use another one, or ask the bank that issued it",
+    ),
+    404: (
+        "There is no such thing, or it is somebody else's.",
+        "subscription-not-found",
+        "you have no such subscription",
+    ),
+    409: (
+        "Not possible in the present state; the detail says what to do instead.",
+        "already-subscribed",
+        "you have a running subscription: change its plan instead of buying a second one",
+    ),
+    413: (
+        "The body is too large.",
+        "body-too-large",
+        "the body is larger than this endpoint takes",
+    ),
+    422: (
+        "Well-formed, but not something that can be accepted.",
+        "price-not-offered",
+        "this price is not for sale: take one from /config",
+    ),
+    429: (
+        "Too many requests; Retry-After says when to go on.",
+        "too-many-requests",
+        "you make more requests than are allowed: slow down",
+    ),
+    500: (
+        "Something went wrong here; operators find it by the trace id.",
+        "internal-error",
+        "something went wrong here: report the trace id to the operators",
+    ),
+    503: (
+        "Somebody we depend on is away; Retry-After says when to try again.",
+        "payment-provider-unavailable",
+        "the payment provider cannot be reached: nothing was changed, try again later",
+    ),
+}
+_EXTRAS: Final[Mapping[int, dict[str, str]]] = {
+    402: {"code": "card_declined", "declineCode": "insufficient_funds"},
+    500: {"traceId": "4bf92f3577b34da6a3ce929d0e0e4736"},
+}
+WEBHOOK_PATH: Final = "/api/payments/webhook"
+# It is signed as it is, so its handler takes bytes and tells the framework nothing of them.
+_WEBHOOK: Final[Mapping[str, object]] = {
+    "parameters": [
+        {
+            "name": "Stripe-Signature",
+            "in": "header",
+            "required": True,
+            "description": "Signs the time and the body, as t=<seconds>,v1=<hex>.",
+            "schema": {"type": "string"},
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "description": "An event of Stripe's, as it was signed.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["id", "object", "type", "created", "data"],
+                    "properties": {
+                        "id": {"type": "string", "minLength": 1, "maxLength": 255},
+                        "object": {"const": "event"},
+                        "type": {"type": "string", "minLength": 1, "maxLength": 100},
+                        "created": {"type": "integer"},
+                        "livemode": {"type": "boolean"},
+                        "api_version": {"type": ["string", "null"]},
+                        "data": {"type": "object"},
+                    },
+                },
+                "example": {
+                    "id": "evt_1RrExample",
+                    "object": "event",
+                    "type": "customer.subscription.updated",
+                    "created": 1767225600,
+                    "livemode": False,
+                    "api_version": "2026-10-28.endive",
+                    "data": {"object": {"id": "sub_1RrExample", "object": "subscription"}},
+                },
+            }
+        },
+    },
+}
+# Headers that go with a status, wherever it occurs.
+_HEADERS: Final[Mapping[str, tuple[str, str]]] = {
+    "401": ("WWW-Authenticate", "How to authenticate."),
+    "429": ("Retry-After", "Seconds after which to try again."),
+    "503": ("Retry-After", "Seconds after which to try again."),
+}
+
+
+def responses(
+    view: type[msgspec.Struct], example: object, *problems: int
+) -> dict[int, ResponseSpec]:
+    """What a handler may answer: a success with this example, and these problems."""
+    success = ResponseSpec(
+        view,
+        generate_examples=False,
+        description="Done.",
+        examples=[Example(summary="example", value=example)],
+    )
+    return {200: success} | {status: _problem(status) for status in (*problems, 500)}
+
+
+def user_responses(
+    view: type[msgspec.Struct], example: object, *problems: int
+) -> dict[int, ResponseSpec]:
+    """The same for what users do: it may be unauthenticated, too often, or turned away."""
+    return responses(view, example, *sorted({400, 401, 429, 503, *problems}))
+
+
+def _problem(status: int) -> ResponseSpec:
+    description, name, detail = _PROBLEMS[status]
+    value = {
+        "type": f"urn:payments:problem:{name}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        **_EXTRAS.get(status, {}),
+    }
+    return ResponseSpec(
+        Problem,
+        generate_examples=False,
+        description=description,
+        media_type=MEDIA_TYPE,
+        examples=[Example(summary=name, value=value)],
+    )
+
+
+class _Document(JsonRenderPlugin):
+    """Serves the document as `refine` leaves it."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """The document as JSON."""
+        return super().render(request, refine(openapi_schema))
+
+
+def openapi_config() -> OpenAPIConfig:
+    """Where and how the document is served."""
+    return OpenAPIConfig(
+        title="Payments",
+        version="1",
+        description="Sells subscriptions through Stripe. Every error is a problem document.",
+        components=Components(
+            security_schemes={
+                "bearerAuth": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    bearer_format="JWT",
+                    description="A token of the platform's identity provider; sub is a UUID.",
+                )
+            }
+        ),
+        path="/schema",
+        render_plugins=[_Document(path=["/", "/openapi.json"], media_type=MediaType.JSON)],
+        use_handler_docstrings=False,
+    )
+
+
+def refine(document: dict[str, Any]) -> dict[str, Any]:
+    """Add what Litestar cannot be told: headers of answers, and the webhook's raw body."""
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                if status in _HEADERS and MEDIA_TYPE in response["content"]:
+                    name, description = _HEADERS[status]
+                    response.setdefault("headers", {})[name] = {
+                        "description": description,
+                        "required": True,
+                        "schema": {"type": "string"},
+                    }
+            for parameter in operation.get("parameters", ()):
+                _drop_null(parameter["schema"])
+            if path == WEBHOOK_PATH:
+                operation.update(_WEBHOOK)
+    return document
+
+
+def _drop_null(schema: dict[str, Any]) -> None:
+    """A parameter is there or not; in a header or a query there is no null."""
+    choices = [one for one in schema.pop("oneOf", ()) if one != {"type": "null"}]
+    if len(choices) == 1:
+        schema |= choices[0]
+    elif choices:
+        schema["oneOf"] = choices

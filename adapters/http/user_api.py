@@ -1,0 +1,345 @@
+"""What users do, over HTTP. Each route hands over to the use case it is named after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+import msgspec
+from litestar import HttpMethod, Response, Router, delete, get, patch, post, route
+from litestar.openapi.spec import Example
+from litestar.params import Body, HeaderParameter, PathParameter, QueryParameter
+from litestar.types import ASGIApp
+
+from adapters.http import examples
+from adapters.http.idempotency import HEADER, Idempotency
+from adapters.http.openapi import BEARER, user_responses
+from adapters.http.users import Authentication, RateLimit, UserRequest
+from ports.authentication import Authenticator
+from ports.clock import Clock
+from ports.idempotency import IdempotencyKeys
+from service.cancel_subscription import CancelSubscription
+from service.change_plan import ChangePlan, ChangeView, PreviewView
+from service.ensure_customer import EnsureCustomer
+from service.list_invoices import InvoiceList, ListInvoices
+from service.open_portal import OpenPortal, PortalOpened
+from service.start_checkout import CheckoutStarted, StartCheckout
+from service.subscribe import Subscribe, SubscriptionBegun
+from service.sync_checkout import SyncCheckout, SyncedCheckout
+from service.view_subscription import SubscriptionView, ViewSubscription
+
+# Three addresses at their longest, and room to spare.
+_LARGEST_BODY: Final = 16 * 1024
+
+PriceId = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=255,
+        pattern="^[A-Za-z0-9_]+$",
+        description="One of the prices in /config.",
+    ),
+]
+Address = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=2000,
+        description="An address of a page of ours: its origin has to be one of the allowed.",
+    ),
+]
+
+
+class CheckoutRequest(msgspec.Struct, rename="camel", frozen=True):
+    """What to buy. `{CHECKOUT_SESSION_ID}` in the address becomes the session's id."""
+
+    price_id: PriceId
+    success_url: Address
+    cancel_url: Address
+
+
+class PortalRequest(msgspec.Struct, rename="camel", frozen=True):
+    """Where to come back to."""
+
+    return_url: Address
+
+
+class PriceRequest(msgspec.Struct, rename="camel", frozen=True):
+    """Which price."""
+
+    price_id: PriceId
+
+
+class ChangeRequest(msgspec.Struct, rename="camel", frozen=True):
+    """What to change to, as it was shown by the preview of this date."""
+
+    price_id: PriceId
+    proration_date: Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class CustomerView(msgspec.Struct, rename="camel", frozen=True):
+    """The user as a customer."""
+
+    user_id: UUID
+    customer_id: str
+    email: str | None
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """Everything a user can do."""
+
+    ensure_customer: EnsureCustomer
+    start_checkout: StartCheckout
+    open_portal: OpenPortal
+    subscribe: Subscribe
+    view_subscription: ViewSubscription
+    change_plan: ChangePlan
+    cancel_subscription: CancelSubscription
+    list_invoices: ListInvoices
+    sync_checkout: SyncCheckout
+
+
+# The middleware reads it; in a signature it is for the document alone.
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name=HEADER,
+        min_length=1,
+        max_length=255,
+        pattern="^[!-~]+$",
+        description="The same key and body get the same answer for 24 hours.",
+    ),
+]
+SubscriptionId = Annotated[UUID, PathParameter(description="The id in the subscription's view.")]
+SessionId = Annotated[
+    str,
+    PathParameter(
+        max_length=255, pattern="^cs_[A-Za-z0-9_]+$", description="The id in the success address."
+    ),
+]
+Immediately = Annotated[
+    bool, QueryParameter(description="End it now, instead of with the current period.")
+]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="How many invoices at most.")]
+Cursor = Annotated[
+    str | None,
+    QueryParameter(
+        min_length=1,
+        max_length=255,
+        pattern="^[A-Za-z0-9_]+$",
+        description="The nextCursor of the page before.",
+    ),
+]
+
+
+def user_api(
+    use_cases: UseCases,
+    authenticator: Authenticator,
+    rate_limit: RateLimit,
+    keys: IdempotencyKeys,
+    clock: Clock,
+) -> Router:
+    """The routes, bound to their use cases."""
+
+    # Closures, because Litestar copies whatever else it is given, connections included.
+    def authentication(app: ASGIApp) -> ASGIApp:
+        return Authentication(app, authenticator, rate_limit)
+
+    def idempotency(app: ASGIApp) -> ASGIApp:
+        return Idempotency(app, keys, clock)
+
+    once = [idempotency]
+
+    @post(
+        "/customers",
+        status_code=200,
+        summary="Make sure that the user is a customer",
+        operation_id="ensureCustomer",
+        responses=user_responses(CustomerView, examples.CUSTOMER, 409, 422),
+        middleware=once,
+    )
+    async def ensure_customer(
+        request: UserRequest, idempotency_key: IdempotencyKey = None
+    ) -> CustomerView:
+        customer = await use_cases.ensure_customer(request.user)
+        return CustomerView(
+            request.user.id, customer.customer_ref or "", customer.email, customer.name
+        )
+
+    @post(
+        "/create-checkout-session",
+        status_code=200,
+        summary="Buy on Stripe's page",
+        operation_id="startCheckout",
+        responses=user_responses(CheckoutStarted, examples.CHECKOUT, 409, 413, 422),
+        middleware=once,
+    )
+    async def start_checkout(
+        request: UserRequest,
+        data: Annotated[CheckoutRequest, _body(examples.CHECKOUT_REQUEST)],
+        idempotency_key: IdempotencyKey = None,
+    ) -> CheckoutStarted:
+        return await use_cases.start_checkout(
+            request.user, data.price_id, data.success_url, data.cancel_url
+        )
+
+    @post(
+        "/checkout-sessions/{session_id:str}/sync",
+        status_code=200,
+        summary="Take over a Checkout without waiting for its webhook",
+        operation_id="syncCheckout",
+        responses=user_responses(SyncedCheckout, examples.SYNCED, 404),
+    )
+    async def sync_checkout(request: UserRequest, session_id: SessionId) -> SyncedCheckout:
+        return await use_cases.sync_checkout(
+            request.user, session_id, request.headers.get("traceparent")
+        )
+
+    @post(
+        "/create-portal-session",
+        status_code=200,
+        summary="Manage cards and invoices on Stripe's page",
+        operation_id="openPortal",
+        responses=user_responses(PortalOpened, examples.PORTAL, 404, 409, 413, 422),
+        middleware=once,
+    )
+    async def open_portal(
+        request: UserRequest,
+        data: Annotated[PortalRequest, _body(examples.PORTAL_REQUEST)],
+        idempotency_key: IdempotencyKey = None,
+    ) -> PortalOpened:
+        return await use_cases.open_portal(request.user, data.return_url)
+
+    @post(
+        "/subscriptions",
+        status_code=200,
+        summary="Buy on our own page, with Stripe Elements",
+        operation_id="subscribe",
+        responses=user_responses(SubscriptionBegun, examples.BEGUN, 402, 409, 413, 422),
+        middleware=once,
+    )
+    async def subscribe(
+        request: UserRequest,
+        data: Annotated[PriceRequest, _body({"priceId": examples.PRICE})],
+        idempotency_key: IdempotencyKey = None,
+    ) -> SubscriptionBegun:
+        return await use_cases.subscribe(request.user, data.price_id)
+
+    @get(
+        "/subscription",
+        summary="The user's current subscription, or status none",
+        operation_id="viewSubscription",
+        responses=user_responses(SubscriptionView, examples.SUBSCRIPTION),
+    )
+    async def view_subscription(request: UserRequest) -> SubscriptionView:
+        return await use_cases.view_subscription(request.user)
+
+    @post(
+        "/subscriptions/{subscription_id:uuid}/preview",
+        status_code=200,
+        summary="What a change of plan would come to",
+        operation_id="previewPlanChange",
+        responses=user_responses(PreviewView, examples.PREVIEW, 404, 409, 413, 422),
+    )
+    async def preview_plan_change(
+        request: UserRequest,
+        subscription_id: SubscriptionId,
+        data: Annotated[PriceRequest, _body({"priceId": examples.ANNUAL_PRICE})],
+    ) -> PreviewView:
+        return await use_cases.change_plan.preview(request.user, subscription_id, data.price_id)
+
+    # Litestar's own answer would name only the first of several methods on one path.
+    @route(
+        "/subscriptions/{subscription_id:uuid}",
+        http_method=HttpMethod.OPTIONS,
+        status_code=204,
+        include_in_schema=False,
+    )
+    async def subscription_methods(subscription_id: SubscriptionId) -> Response[None]:
+        return Response(None, headers={"Allow": "DELETE, OPTIONS, PATCH"})
+
+    @patch(
+        "/subscriptions/{subscription_id:uuid}",
+        summary="Change the plan, at what the preview has shown",
+        operation_id="changePlan",
+        responses=user_responses(ChangeView, examples.CHANGED, 402, 404, 409, 413, 422),
+        middleware=once,
+    )
+    async def change_plan(
+        request: UserRequest,
+        subscription_id: SubscriptionId,
+        data: Annotated[
+            ChangeRequest,
+            _body({"priceId": examples.ANNUAL_PRICE, "prorationDate": "2026-07-15T00:00:00Z"}),
+        ],
+        idempotency_key: IdempotencyKey = None,
+    ) -> ChangeView:
+        return await use_cases.change_plan(
+            request.user, subscription_id, data.price_id, data.proration_date
+        )
+
+    @delete(
+        "/subscriptions/{subscription_id:uuid}",
+        status_code=200,
+        summary="Cancel, with the current period unless immediately",
+        operation_id="cancelSubscription",
+        responses=user_responses(SubscriptionView, examples.CANCELING, 404, 409),
+    )
+    async def cancel_subscription(
+        request: UserRequest, subscription_id: SubscriptionId, immediately: Immediately = False
+    ) -> SubscriptionView:
+        return await use_cases.cancel_subscription(
+            request.user, subscription_id, immediately=immediately
+        )
+
+    @post(
+        "/subscriptions/{subscription_id:uuid}/resume",
+        status_code=200,
+        summary="Take a scheduled cancellation back",
+        operation_id="resumeSubscription",
+        responses=user_responses(SubscriptionView, examples.SUBSCRIPTION, 404, 409),
+    )
+    async def resume_subscription(
+        request: UserRequest, subscription_id: SubscriptionId
+    ) -> SubscriptionView:
+        return await use_cases.cancel_subscription.resume(request.user, subscription_id)
+
+    @get(
+        "/invoices",
+        summary="What was charged, the newest first",
+        operation_id="listInvoices",
+        responses=user_responses(InvoiceList, examples.INVOICES, 422),
+    )
+    async def list_invoices(
+        request: UserRequest, limit: Limit = 20, cursor: Cursor = None
+    ) -> InvoiceList:
+        return await use_cases.list_invoices(request.user, limit=limit, cursor=cursor)
+
+    return Router(
+        "/api/payments",
+        route_handlers=[
+            ensure_customer,
+            start_checkout,
+            sync_checkout,
+            open_portal,
+            subscribe,
+            view_subscription,
+            preview_plan_change,
+            subscription_methods,
+            change_plan,
+            cancel_subscription,
+            resume_subscription,
+            list_invoices,
+        ],
+        middleware=[authentication],
+        request_max_body_size=_LARGEST_BODY,
+        security=BEARER,
+    )
+
+
+def _body(example: object) -> object:
+    return Body(examples=[Example(summary="example", value=example)])

@@ -1,0 +1,167 @@
+"""The fields of Stripe's answers that we rely on beyond those of its webhooks (see shapes)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from adapters.stripe import shapes
+from adapters.stripe.api import readable
+from adapters.stripe.translation import to_snapshot, user_of
+from domain.money import Money
+from domain.plans import PriceList
+from ports.purchases import ProviderSubscription
+
+# Where the fingerprint of the terms stands in an object's metadata, beside `user_id`.
+TERMS: Final = "terms"
+
+
+class Price(shapes.Price):
+    active: bool = True
+    unit_amount: int | None = None
+    currency: str | None = None
+
+
+class SubscriptionItem(shapes.SubscriptionItem):
+    id: str = ""
+    price: Price | str | None = None
+    quantity: int | None = None
+
+
+class SubscriptionItems(shapes.SubscriptionItems):
+    data: Sequence[SubscriptionItem] = ()
+
+
+class Secret(msgspec.Struct):
+    client_secret: str | None = None
+
+
+class SetupIntent(shapes.Expanded):
+    client_secret: str | None = None
+
+
+class LatestInvoice(msgspec.Struct):
+    id: str | None = None
+    confirmation_secret: Secret | None = None
+    hosted_invoice_url: str | None = None
+
+
+class Subscription(shapes.Subscription):
+    """A subscription, with what may be expanded in it."""
+
+    items: SubscriptionItems | None = None
+    livemode: bool = False
+    latest_invoice: LatestInvoice | str | None = None
+    pending_setup_intent: SetupIntent | str | None = None
+    pending_update: dict[str, Any] | None = None
+
+    def item_with(self, price_ref: str | None) -> SubscriptionItem | None:
+        """The item with this price."""
+        items = self.items.data if self.items else ()
+        for item in items:
+            if (item.price.id if isinstance(item.price, Price) else item.price) == price_ref:
+                return item
+        return None
+
+
+class CheckoutSession(shapes.CheckoutSession):
+    status: str = "open"
+    url: str | None = None
+    expires_at: int | None = None
+
+
+class PortalSession(msgspec.Struct):
+    url: str
+
+
+class ItemDetails(msgspec.Struct):
+    proration: bool = False
+
+
+class LineParent(msgspec.Struct):
+    subscription_item_details: ItemDetails | None = None
+    invoice_item_details: ItemDetails | None = None
+
+
+class PreviewLine(msgspec.Struct):
+    amount: int
+    currency: str
+    description: str | None = None
+    parent: LineParent | None = None
+
+    @property
+    def is_proration(self) -> bool:
+        """Whether it stands for a part of a period."""
+        if self.parent is None:
+            return False
+        details = (self.parent.subscription_item_details, self.parent.invoice_item_details)
+        return any(one is not None and one.proration for one in details)
+
+
+class PreviewLines(msgspec.Struct):
+    data: list[PreviewLine] = []
+
+
+class Preview(msgspec.Struct):
+    """An invoice that does not exist yet."""
+
+    currency: str
+    amount_due: int
+    lines: PreviewLines
+
+
+class Invoice(msgspec.Struct):
+    id: str
+    currency: str
+    created: int
+    status: str | None = None
+    number: str | None = None
+    total: int = 0
+    amount_paid: int = 0
+    amount_remaining: int = 0
+    period_start: int | None = None
+    period_end: int | None = None
+    hosted_invoice_url: str | None = None
+    invoice_pdf: str | None = None
+
+
+class Referred(msgspec.Struct):
+    """Any object, by its id."""
+
+    id: str
+
+
+def to_subscription(seen: Subscription, prices: PriceList) -> ProviderSubscription:
+    """A subscription in our terms. Raises ProviderUnavailable where it is not as we know it."""
+    with readable():
+        return _to_subscription(seen, prices)
+
+
+def _to_subscription(seen: Subscription, prices: PriceList) -> ProviderSubscription:
+    snapshot = to_snapshot(seen, prices)
+    item = seen.item_with(snapshot.price_ref)
+    price = item.price if item and isinstance(item.price, Price) else None
+    return ProviderSubscription(
+        subscription_ref=seen.id,
+        customer_ref=shapes.reference(seen.customer),
+        user_id=user_of(seen.metadata),
+        livemode=seen.livemode,
+        snapshot=snapshot,
+        price=_amount(price),
+        item_ref=item.id if item else None,
+        fingerprint=terms_of(seen.metadata),
+    )
+
+
+def terms_of(metadata: dict[str, Any] | None) -> str | None:
+    """The fingerprint of the terms that something was begun with."""
+    found = (metadata or {}).get(TERMS)
+    return found if isinstance(found, str) else None
+
+
+def _amount(price: Price | None) -> Money | None:
+    if price is None or price.unit_amount is None or price.currency is None:
+        return None
+    return Money(price.unit_amount, price.currency.lower())

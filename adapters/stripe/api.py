@@ -1,0 +1,141 @@
+"""Stripe's API through the official SDK: time-outs, retries, a circuit, and errors in our terms."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, ParamSpec, TypeVar
+
+import msgspec
+import stripe
+import structlog
+from stripe import RequestOptions
+
+from adapters.stripe.circuit import Circuit, CircuitOpen
+from domain.errors import InvalidMoney
+from ports.payment_provider import CardDeclined, ProviderRefused, ProviderUnavailable
+from ports.purchases import OperationConflict
+
+log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Shape = TypeVar("Shape")
+
+# Seconds for one attempt. The SDK's own 80 would hold a subscription up for minutes.
+TIMEOUT: Final = 10.0
+# The SDK repeats connection errors, 409 and 5xx with jitter, under one idempotency key.
+RETRIES: Final = 2
+
+# Stripe's word for it. A 404 alone says nothing: a proxy or a wrong address answers one, too.
+MISSING: Final = "resource_missing"
+
+# A thief should not learn that the card is known to be stolen. (Stripe: Declines)
+_NOT_FOR_THE_PAYER: Final = frozenset(
+    {"fraudulent", "lost_card", "merchant_blacklist", "pickup_card", "stolen_card"}
+)
+
+# It would write a file under the home directory of the user.
+stripe.enable_telemetry = False
+
+
+class StripeApi:
+    """Stripe; or what stands at `api_base`, where one is given."""
+
+    def __init__(
+        self, secret_key: str, api_base: str | None = None, *, circuit: Circuit | None = None
+    ) -> None:
+        self._http = stripe.HTTPXClient(timeout=TIMEOUT)
+        self._circuit = circuit or Circuit()
+        self.v1 = stripe.StripeClient(
+            secret_key,
+            base_addresses={"api": api_base} if api_base else {},
+            http_client=self._http,
+            max_network_retries=RETRIES,
+        ).v1
+
+    async def call(self, method: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a method of the SDK.
+
+        Raises ProviderUnavailable, ProviderRefused, CardDeclined and OperationConflict.
+        """
+        operation = method.__qualname__.removesuffix("_async")
+        try:
+            self._circuit.admit()
+        except CircuitOpen as error:
+            raise ProviderUnavailable(str(error), retry_after=error.retry_after) from None
+        try:
+            answer = await method(*args, **kwargs)
+        except stripe.StripeError as error:
+            self._circuit.record(answered=not _is_outage(error))
+            if error.code != MISSING:  # which is an answer like any other
+                log.warning(
+                    "stripe_call_failed",
+                    operation=operation,
+                    error=type(error).__name__,
+                    code=error.code,
+                    http_status=error.http_status,
+                    request_id=error.request_id,
+                )
+            raise _translate(operation, error) from error
+        self._circuit.record(answered=True)
+        return answer
+
+    async def find(
+        self, method: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T | None:
+        """Like `call`, but None where Stripe knows no such object."""
+        try:
+            return await self.call(method, *args, **kwargs)
+        except ProviderRefused as refusal:
+            if refusal.code == MISSING:
+                return None
+            raise
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK's own
+
+
+def once(operation: str) -> RequestOptions:
+    """Have Stripe carry this operation out once, however often it is asked for."""
+    return {"idempotency_key": operation}
+
+
+def as_shape(shape: type[Shape], found: stripe.StripeObject) -> Shape:
+    """An SDK object as one of our shapes. Raises ProviderUnavailable where it does not fit."""
+    with readable():
+        return msgspec.convert(found.to_dict(), shape)
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Raise ProviderUnavailable where an answer is not as we know it."""
+    try:
+        yield
+    except (ValueError, OverflowError, InvalidMoney) as error:  # msgspec's is a ValueError
+        raise ProviderUnavailable(f"Stripe answered in a shape we do not know: {error}") from error
+
+
+def _is_outage(error: stripe.StripeError) -> bool:
+    status = error.http_status
+    return status is None or status == 429 or status >= 500
+
+
+def _translate(operation: str, error: stripe.StripeError) -> Exception:
+    match error:
+        case stripe.CardError():
+            reason = error.error.decline_code if error.error else None
+            if reason in _NOT_FOR_THE_PAYER:
+                reason = "generic_decline"
+            return CardDeclined(error.code or "card_declined", reason)
+        case stripe.IdempotencyError():
+            return OperationConflict(f"{operation} was asked for with other terms")
+        case stripe.InvalidRequestError() if error.http_status != 404 or error.code == MISSING:
+            return ProviderRefused(operation, error.code)
+        case _:
+            # Keys that are wrong or lack a right end here too: that is ours to mend, not theirs.
+            status = f" (HTTP {error.http_status})" if error.http_status else ""
+            return ProviderUnavailable(
+                f"Stripe did not answer {operation}: {type(error).__name__}{status}"
+            )

@@ -1,0 +1,187 @@
+"""Changes of plan, cancellations and invoices of running subscriptions.
+
+Only what charges has an idempotency key. Scheduling an end, taking it back and ending at once
+set a state, so that doing them twice is the same as once; and a key would replay the answer of
+yesterday's cancellation to today's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import stripe
+
+from adapters.stripe import answers
+from adapters.stripe.answers import to_subscription
+from adapters.stripe.api import StripeApi, as_shape, once, readable
+from adapters.stripe.translation import moment
+from domain.money import Money
+from domain.plans import PriceList
+from ports.billing import (
+    ChangedPlan,
+    ChangePreview,
+    Invoice,
+    InvoicePage,
+    PlanChange,
+    PreviewLine,
+    Settlement,
+)
+from ports.payment_provider import ProviderRefused
+from ports.purchases import ProviderSubscription
+
+if TYPE_CHECKING:  # the SDK has these for type checkers alone
+    from stripe.params import InvoiceListParams, SubscriptionUpdateParams
+
+# always_invoice charges at once. For a credit the customer pays nothing now, so it may wait for
+# the next invoice. (Stripe: Prorations)
+_PRORATION: Final = {
+    Settlement.AT_ONCE: "always_invoice",
+    Settlement.CREDITED: "create_prorations",
+    Settlement.FREE: "none",
+}
+# Not the payer's business until it is final.
+_DRAFT: Final = "draft"
+
+
+class StripeBilling:
+    """What subscribers do."""
+
+    def __init__(self, api: StripeApi, prices: PriceList) -> None:
+        self._api = api
+        self._v1 = api.v1
+        self._prices = prices
+
+    async def find_subscription(self, subscription_ref: str) -> ProviderSubscription | None:
+        """The subscription as it is now; None where Stripe knows none."""
+        found = await self._api.find(self._v1.subscriptions.retrieve_async, subscription_ref)
+        return None if found is None else self._subscription(found)
+
+    async def preview(self, change: PlanChange) -> ChangePreview:
+        """What this change would come to.
+
+        Unless it is charged at once, Stripe previews the next regular invoice: of that only the
+        prorations belong to the change, and nothing is due now.
+        """
+        preview = as_shape(
+            answers.Preview,
+            await self._api.call(
+                self._v1.invoices.create_preview_async,
+                {
+                    "subscription": change.subscription.subscription_ref,
+                    "subscription_details": {
+                        "items": [_new_item(change)],
+                        "proration_behavior": _PRORATION[change.settlement],
+                        "proration_date": int(change.proration_date.timestamp()),
+                    },
+                },
+            ),
+        )
+        at_once = change.settlement is Settlement.AT_ONCE
+        return ChangePreview(
+            lines=[
+                PreviewLine(line.description or "", Money(line.amount, line.currency.lower()))
+                for line in preview.lines.data
+                if at_once or line.is_proration
+            ],
+            due_now=Money(max(0, preview.amount_due) if at_once else 0, preview.currency.lower()),
+        )
+
+    async def change_plan(self, change: PlanChange) -> ChangedPlan:
+        """Change the plan."""
+        seconds = int(change.proration_date.timestamp())
+        params: SubscriptionUpdateParams = {
+            "items": [_new_item(change)],
+            "proration_behavior": _PRORATION[change.settlement],
+            "expand": ["latest_invoice.confirmation_secret"],
+        }
+        if change.settlement is not Settlement.FREE:
+            params["proration_date"] = seconds
+        if change.settlement is Settlement.AT_ONCE:
+            params["payment_behavior"] = "pending_if_incomplete"
+        reference, old = change.subscription.subscription_ref, change.subscription.snapshot
+        key = f"change:{reference}:{old.price_ref}:{change.new_price_ref}:{seconds}"
+        found = await self._api.call(
+            self._v1.subscriptions.update_async, reference, params, once(key)
+        )
+        seen = as_shape(answers.Subscription, found)
+        subscription = to_subscription(seen, self._prices)
+        invoice = seen.latest_invoice
+        if seen.pending_update is None or not isinstance(invoice, answers.LatestInvoice):
+            return ChangedPlan(subscription, pending=seen.pending_update is not None)
+        secret = invoice.confirmation_secret
+        return ChangedPlan(
+            subscription,
+            pending=True,
+            client_secret=secret.client_secret if secret else None,
+            hosted_invoice_url=invoice.hosted_invoice_url,
+        )
+
+    async def schedule_cancellation(self, subscription_ref: str) -> ProviderSubscription:
+        """Have it end with the current period."""
+        return await self._update(subscription_ref, {"cancel_at_period_end": True})
+
+    async def withdraw_cancellation(self, subscription_ref: str) -> ProviderSubscription:
+        """Take a scheduled end back, whichever of its two forms it has."""
+        found = await self._api.call(self._v1.subscriptions.retrieve_async, subscription_ref)
+        by_flag = as_shape(answers.Subscription, found).cancel_at_period_end
+        return await self._update(
+            subscription_ref, {"cancel_at_period_end": False} if by_flag else {"cancel_at": ""}
+        )
+
+    async def cancel_now(self, subscription_ref: str) -> ProviderSubscription:
+        """End it at once."""
+        return self._subscription(
+            await self._api.call(self._v1.subscriptions.cancel_async, subscription_ref)
+        )
+
+    async def invoices(
+        self, customer_ref: str, *, limit: int, after: str | None
+    ) -> InvoicePage | None:
+        """A page of invoices; the cursor is the last one's id. None where that is unknown."""
+        params: InvoiceListParams = {"customer": customer_ref, "limit": limit}
+        if after is not None:
+            params["starting_after"] = after
+        try:
+            page = await self._api.call(self._v1.invoices.list_async, params)
+        except ProviderRefused:
+            if after is None:
+                raise
+            return None
+        found = [as_shape(answers.Invoice, one) for one in page.data]
+        with readable():
+            shown = [_invoice(one) for one in found if one.status != _DRAFT]
+        return InvoicePage(shown, found[-1].id if found and page.has_more else None)
+
+    async def _update(
+        self, subscription_ref: str, params: SubscriptionUpdateParams
+    ) -> ProviderSubscription:
+        return self._subscription(
+            await self._api.call(self._v1.subscriptions.update_async, subscription_ref, params)
+        )
+
+    def _subscription(self, found: stripe.Subscription) -> ProviderSubscription:
+        return to_subscription(as_shape(answers.Subscription, found), self._prices)
+
+
+def _new_item(change: PlanChange) -> Any:
+    """The item that bears the old price, with the new one: otherwise both would be charged."""
+    return {"id": change.subscription.item_ref, "price": change.new_price_ref}
+
+
+def _invoice(found: answers.Invoice) -> Invoice:
+    currency = found.currency.lower()
+    created = moment(found.created)
+    assert created is not None, "created is required"
+    return Invoice(
+        invoice_ref=found.id,
+        number=found.number,
+        status=found.status or "unknown",
+        created=created,
+        total=Money(found.total, currency),
+        paid=Money(found.amount_paid, currency),
+        due=Money(found.amount_remaining, currency),
+        period_start=moment(found.period_start),
+        period_end=moment(found.period_end),
+        hosted_invoice_url=found.hosted_invoice_url,
+        invoice_pdf=found.invoice_pdf,
+    )

@@ -1,0 +1,38 @@
+"""Who is asking? There is no user store here: a user is who their token says."""
+
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user of the platform, as a verified token names them."""
+
+    id: UUID
+    email: str | None = None
+    name: str | None = None
+
+
+class InvalidToken(Exception):
+    """The token proves nothing. `hint` says why in general terms, and holds nothing of it."""
+
+    def __init__(self, hint: str) -> None:
+        super().__init__(hint)
+        self.hint = hint
+
+
+class KeysUnavailable(Exception):
+    """The keys to verify a token with cannot be had now: trying again later may help."""
+
+
+class Authenticator(Protocol):
+    """Verifies tokens."""
+
+    async def authenticate(self, token: str) -> User:
+        """The user the token was issued to. Raises InvalidToken and KeysUnavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        ...

@@ -1,0 +1,42 @@
+"""A subscription that a user names, if it is theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from ports.authentication import User
+from ports.billing import Billing
+from ports.purchases import ProviderSubscription, Purchases
+from ports.unit_of_work import UnitOfWork
+from service.refusals import NotFound
+
+
+class OwnedSubscription:
+    """Finds a user's subscription as the provider has it now.
+
+    One that was begun a moment ago is found even before its first webhook has arrived.
+    """
+
+    def __init__(
+        self, unit_of_work: Callable[[], UnitOfWork], purchases: Purchases, billing: Billing
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._purchases = purchases
+        self._billing = billing
+
+    async def __call__(self, user: User, subscription_id: UUID) -> ProviderSubscription:
+        """Raises NotFound, also where it is somebody else's, and ProviderUnavailable."""
+        async with self._unit_of_work() as uow:
+            known = await uow.subscriptions.of_user(user.id)
+            customer_ref = await uow.customers.reference_of(user.id)
+        found: ProviderSubscription | None = None
+        references = [s.subscription_ref for s in known if s.id == subscription_id]
+        if references:
+            found = await self._billing.find_subscription(references[0])
+        elif customer_ref is not None:
+            history = await self._purchases.history(customer_ref)
+            found = next((s for s in history.subscriptions if s.id == subscription_id), None)
+        if found is None:
+            raise NotFound("subscription-not-found", "you have no such subscription")
+        return found

@@ -1,0 +1,30 @@
+"""What is turned down, in words for the user.
+
+Refusal
+├── NotFound       there is no such thing, or it is somebody else's
+├── Conflict       not in the present state of things; the words say what to do instead
+└── Unacceptable   well-formed, but not something that can be accepted
+"""
+
+from __future__ import annotations
+
+
+class Refusal(Exception):
+    """A request that is turned down. `name` tells the reason to programs and never changes."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(detail)
+        self.name = name
+        self.detail = detail
+
+
+class NotFound(Refusal):
+    """There is no such thing, or it is somebody else's: which of the two is not told."""
+
+
+class Conflict(Refusal):
+    """Not possible in the present state of things."""
+
+
+class Unacceptable(Refusal):
+    """Well-formed, but not something that can be accepted."""

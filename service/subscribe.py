@@ -1,0 +1,65 @@
+"""A user buys on our own page, with the provider's form elements in it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+
+from domain.subscription import Status
+from ports.authentication import User
+from ports.purchases import FirstPayment, IntentType, Purchases, Terms
+from service.purchasing import Purchasing, Situation
+
+
+class SubscriptionBegun(msgspec.Struct, rename="camel", frozen=True):
+    """Confirm `client_secret` on the page: a payment, or within a trial the setup of a card.
+
+    Nothing is granted before that. Both are null where nothing is left to confirm.
+    """
+
+    subscription_id: UUID
+    status: str
+    client_secret: str | None
+    intent_type: IntentType | None
+
+
+class Subscribe:
+    """Begins a subscription, or goes on with the one that was begun on the same terms."""
+
+    def __init__(self, purchasing: Purchasing, purchases: Purchases) -> None:
+        self._purchasing = purchasing
+        self._purchases = purchases
+
+    async def __call__(self, user: User, price_ref: str) -> SubscriptionBegun:
+        """Raises what Purchasing.begin does."""
+
+        async def attempt(situation: Situation) -> SubscriptionBegun | None:
+            terms = Terms(price_ref, situation.trial_days)
+            begun = [s for s in situation.unfinished if s.fingerprint == terms.fingerprint]
+            keep = begun[0].subscription_ref if begun else None
+            if not await self._purchasing.close_checkouts(situation.history):
+                return None
+            if not await self._purchasing.close_unfinished(situation, keep=keep):
+                return None
+            if keep is None:
+                return _view(
+                    await self._purchases.subscribe(
+                        situation.customer_ref, user.id, terms, operation=situation.operation
+                    )
+                )
+            payment = await self._purchases.first_payment(keep)
+            if payment is None or payment.subscription.snapshot.status != Status.INCOMPLETE:
+                return None
+            return _view(payment)
+
+        return await self._purchasing.begin(user, price_ref, attempt)
+
+
+def _view(payment: FirstPayment) -> SubscriptionBegun:
+    return SubscriptionBegun(
+        subscription_id=payment.subscription.id,
+        status=str(payment.subscription.snapshot.status),
+        client_secret=payment.client_secret,
+        intent_type=payment.intent_type,
+    )
