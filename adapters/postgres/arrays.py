@@ -25,10 +25,15 @@ def insert_arrays(table: sa.Table, columns: Sequence[str], then: str) -> sa.Text
 
 def unnest(table: sa.Table, columns: Sequence[str]) -> str:
     """`unnest(…) AS new(…)` over array parameters named like these columns."""
-    arrays = (
-        f"CAST(:{name} AS {table.c[name].type.compile(dialect=_DIALECT)}[])" for name in columns
-    )
+    arrays = (f"CAST(:{name} AS {_type_of(table.c[name])}[])" for name in columns)
     return f"unnest({', '.join(arrays)}) AS new({', '.join(columns)})"
+
+
+def _type_of(column: sa.Column[object]) -> str:
+    # A cast to varchar(n) would cut off silently what an assignment refuses.
+    if isinstance(column.type, sa.String):
+        return "text"
+    return column.type.compile(dialect=_DIALECT)
 
 
 def as_arrays(

@@ -15,7 +15,17 @@ from adapters.postgres.fence import hold_share
 from adapters.postgres.group_commit import GroupCommit
 from adapters.postgres.tables import PENDING
 from adapters.postgres.tables import stripe_webhook_events as t
-from ports.inbox import ClaimedWebhook, Dead, Postponed, Processed, ReceivedWebhook, Verdict
+from ports.inbox import (
+    ClaimedWebhook,
+    Dead,
+    KeptWebhook,
+    Postponed,
+    Processed,
+    ReceivedWebhook,
+    State,
+    Verdict,
+    WebhookQuery,
+)
 from ports.partitions import Share, partition_of
 from ports.wakeups import Stage
 
@@ -56,10 +66,19 @@ _CLAIM: Final = sa.text(
 )
 _SETTLE: Final = sa.text(
     f"UPDATE {t.fullname} AS e SET processed = new.processed, outcome = new.outcome,"
-    " error_message = new.error_message, attempt_count = e.attempt_count + new.attempt_count,"
+    " error_message = left(new.error_message, 2000),"
+    " attempt_count = e.attempt_count + new.attempt_count,"
     " next_attempt_at = new.next_attempt_at, waiting = new.waiting,"
     " processed_at = CASE WHEN new.processed THEN now() END, updated_at = now()"
     f" FROM {unnest(t, _SETTLED)} WHERE e.id = new.id"
+)
+_STATE: Final = sa.func.coalesce(
+    t.c.outcome,
+    sa.case(
+        (t.c.waiting, str(State.HELD)),
+        (t.c.attempt_count > 0, str(State.RETRYING)),
+        else_=str(State.PENDING),
+    ),
 )
 
 
@@ -172,11 +191,54 @@ class PostgresInbox:
         )
         return bool(found)
 
-    async def count_by_outcome(self) -> Mapping[str, int]:
-        """How many webhooks are kept per outcome; `pending` and `dead` are counted too."""
-        outcome = sa.func.coalesce(t.c.outcome, "pending")
-        rows = await self._connection.execute(sa.select(outcome, sa.func.count()).group_by(outcome))
-        return {name: count for name, count in rows}  # noqa: C416 - rows are not plain tuples
+    async def find(self, query: WebhookQuery) -> Sequence[KeptWebhook]:
+        """The webhooks that fit the query, the newest first."""
+        wanted = sa.select(t, _STATE.label("state")).order_by(t.c.seq.desc()).limit(query.limit)
+        if query.event_ids is not None:
+            wanted = wanted.where(t.c.event_id.in_(query.event_ids))
+        if query.states is not None:
+            wanted = wanted.where(_STATE.in_(query.states))
+        if query.event_type is not None:
+            wanted = wanted.where(t.c.event_type == query.event_type)
+        return [
+            KeptWebhook(
+                event_id=row.event_id,
+                event_type=row.event_type,
+                ordering_key=row.ordering_key,
+                state=row.state,
+                received_at=row.created_at,
+                attempts=row.attempt_count,
+                next_attempt_at=row.next_attempt_at,
+                error=row.error_message,
+                payload=row.payload,
+            )
+            for row in await self._connection.execute(wanted)
+        ]
+
+    async def count_by_state(self) -> Mapping[str, int]:
+        """How many webhooks are kept in each State and Outcome; those without any are left out."""
+        rows = await self._connection.execute(
+            sa.select(_STATE.label("state"), sa.func.count().label("kept")).group_by(_STATE)
+        )
+        return {row.state: row.kept for row in rows}
+
+    async def replay(self, event_ids: Collection[str]) -> None:
+        """Make these due at once, as if they had just come in."""
+        await self._connection.execute(
+            sa.update(t)
+            .where(t.c.event_id.in_(event_ids))
+            .values(
+                processed=False,
+                processed_at=None,
+                outcome=None,
+                error_message=None,
+                attempt_count=0,
+                next_attempt_at=None,
+                waiting=False,
+                updated_at=sa.func.now(),
+            )
+        )
+        await self._connection.execute(sa.select(sa.func.pg_notify(str(Stage.INBOX), "")))
 
 
 def _row(verdict: Verdict) -> dict[str, object]:
@@ -196,7 +258,7 @@ def _row(verdict: Verdict) -> dict[str, object]:
             row |= {"next_attempt_at": due, "error_message": reason, "waiting": not failed}
             row["attempt_count"] = int(failed)
         case Dead(error=error):
-            row |= {"outcome": "dead", "error_message": error, "attempt_count": 1}
+            row |= {"outcome": str(State.DEAD), "error_message": error, "attempt_count": 1}
     return row
 
 

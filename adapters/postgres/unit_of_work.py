@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,7 @@ from adapters.postgres.inbox import PostgresInbox
 from adapters.postgres.ledgers import PostgresPaidInvoices, PostgresTrialLedger
 from adapters.postgres.outbox import PostgresOutbox
 from adapters.postgres.subscriptions import PostgresSubscriptions
+from ports.unit_of_work import StorageUnavailable
 
 
 class PostgresUnitOfWork:
@@ -49,8 +51,10 @@ class PostgresUnitOfWork:
     ) -> None:
         assert self._connection is not None, "the unit of work was not entered"
         connection, self._connection = self._connection, None
-        with storage_errors():
+        # A session that is gone was rolled back by that; what was raised inside matters more.
+        with contextlib.suppress(StorageUnavailable), storage_errors():
             await connection.close()  # which rolls back what was not committed
+        with storage_errors():
             if exc is not None:
                 raise exc
 

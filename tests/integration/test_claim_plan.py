@@ -1,0 +1,82 @@
+"""How PostgreSQL carries the claim out, whatever it believes about the backlog."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from adapters.postgres import inbox, outbox
+from adapters.postgres.migrate import upgrade
+from ports.partitions import PARTITIONS
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Give a database whose backlogs are large, while its statistics say that they are empty."""
+    await asyncio.to_thread(upgrade, database_url)
+    connection = await asyncpg.connect(database_url)
+    for table in ("stripe_webhook_events", "outbox_events"):
+        await connection.execute(f"ALTER TABLE payments.{table} SET (autovacuum_enabled = false)")
+    await connection.execute(_WEBHOOKS.format(processed=True, first=1, last=5_000))
+    await connection.execute("ANALYZE")
+    await connection.execute(_WEBHOOKS.format(processed=False, first=5_001, last=25_000))
+    await connection.execute(_MESSAGES)
+    yield connection
+    await connection.close()
+
+
+_WEBHOOKS = """
+    INSERT INTO payments.stripe_webhook_events
+        (event_id, event_type, processed, outcome, ordering_key, partition, stripe_created_at,
+         payload, traceparent)
+    SELECT 'evt_' || n, 'type', {processed}, CASE WHEN {processed} THEN 'applied' END,
+           'sub_' || n % 1000, n % 64, now(), convert_to(repeat('x', 500), 'UTF8'), 'trace'
+    FROM generate_series({first}, {last}) AS n
+"""
+_MESSAGES = """
+    INSERT INTO payments.outbox_events
+        (subscription_id, version, type, body, ordering_key, partition)
+    SELECT gen_random_uuid(), 1, 'type', convert_to(repeat('x', 500), 'UTF8'), 'sub_' || n, n % 64
+    FROM generate_series(1, 20000) AS n
+"""
+
+
+async def plan_of(database: asyncpg.Connection, statement: str, **values: str) -> str:
+    """Give the plan of a statement of the adapters with these values (as SQL)."""
+    names = list(values)
+    numbered = re.sub(r":(\w+)", lambda match: f"${names.index(match[1]) + 1}", statement)
+    await database.execute(f"PREPARE claim AS {numbered}")
+    plan = await database.fetchval(
+        f"EXPLAIN (FORMAT JSON) EXECUTE claim({', '.join(values.values())})"
+    )
+    await database.execute("DEALLOCATE claim")
+    return json.dumps(json.loads(plan), indent=1)
+
+
+# A server plans a statement anew for its values, or once for all of them.
+@pytest.mark.parametrize("planning", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("held", [PARTITIONS, PARTITIONS // 8])
+async def test_a_claim_reads_the_index_of_what_is_pending_in_its_order(
+    database: asyncpg.Connection, planning: str, held: int
+) -> None:
+    await database.execute(f"SET plan_cache_mode = {planning}")
+    partitions = f"ARRAY[{', '.join(map(str, range(held)))}]::smallint[]"
+
+    webhooks = await plan_of(
+        database,
+        inbox._CLAIM.text,
+        now="now()",
+        partitions=partitions,
+        excluding="'{}'",
+        limit="500",
+    )
+    messages = await plan_of(
+        database, outbox._CLAIM.text, partitions=partitions, excluding="'{}'", limit="500"
+    )
+
+    assert '"Index Name": "ix_stripe_webhook_events_pending"' in webhooks
+    assert '"Index Name": "ix_outbox_events_pending"' in messages
+    assert "Sort" not in webhooks + messages

@@ -1,0 +1,292 @@
+"""Publishing to RabbitMQ: what is on the wire, and what becomes of it when the broker fails."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import ChannelPreconditionFailed
+
+from adapters.rabbitmq import event_publisher
+from adapters.rabbitmq.event_publisher import EXCHANGE, RabbitMQEventPublisher
+from ports.event_publisher import BrokerUnavailable, Delivery
+from tests.examples import message
+from tests.proxy import Proxy
+
+# Seconds after which what is waited for has failed to happen.
+PATIENCE = 20.0
+
+
+@pytest.fixture
+async def channel(rabbitmq_url: str) -> AsyncIterator[AbstractChannel]:
+    """Give the channel of somebody else on the broker."""
+    async with await aio_pika.connect(rabbitmq_url) as connection:
+        yield await connection.channel()
+
+
+@pytest.fixture
+async def publisher(rabbitmq_url: str) -> AsyncIterator[RabbitMQEventPublisher]:
+    publisher = RabbitMQEventPublisher(rabbitmq_url)
+    yield publisher
+    await publisher.close()
+
+
+@pytest.fixture
+async def proxy(rabbitmq_url: str) -> AsyncIterator[Proxy]:
+    async with Proxy(rabbitmq_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def queue(channel: AbstractChannel, unique_name: str) -> AbstractQueue:
+    """Give a queue for messages whose type is `unique_name`."""
+    return await bound(channel, unique_name, unique_name)
+
+
+async def bound(channel: AbstractChannel, name: str, routing_key: str) -> AbstractQueue:
+    queue = await channel.declare_queue(name, exclusive=True)
+    await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+    await queue.bind(EXCHANGE, routing_key)
+    return queue
+
+
+async def next_of(queue: AbstractQueue) -> AbstractIncomingMessage:
+    async with asyncio.timeout(PATIENCE), queue.iterator() as messages:
+        async for received in messages:
+            return received
+    raise AssertionError("the queue was deleted")
+
+
+async def test_the_exchange_is_made_where_it_is_missing_durable_and_by_topic(
+    publisher: RabbitMQEventPublisher, channel: AbstractChannel, rabbitmq_url: str
+) -> None:
+    await channel.exchange_delete(EXCHANGE)
+
+    await publisher.publish([message()])
+
+    await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+    for other in ({"type": "topic", "durable": False}, {"type": "direct", "durable": True}):
+        async with await aio_pika.connect(rabbitmq_url) as connection:
+            trial = await connection.channel()
+            with pytest.raises(ChannelPreconditionFailed):
+                await trial.declare_exchange(EXCHANGE, **other)  # type: ignore[arg-type]
+
+
+async def test_an_exchange_that_is_there_already_is_used_with_its_bindings(
+    publisher: RabbitMQEventPublisher, queue: AbstractQueue, rabbitmq_url: str, unique_name: str
+) -> None:
+    another = RabbitMQEventPublisher(rabbitmq_url)
+    first, second = message(type_=unique_name), message(type_=unique_name)
+    try:
+        assert await publisher.publish([first]) == {first.id: Delivery.CONFIRMED}
+        assert await another.publish([second]) == {second.id: Delivery.CONFIRMED}
+    finally:
+        await another.close()
+
+    assert {(await next_of(queue)).message_id for _ in range(2)} == {
+        str(first.id),
+        str(second.id),
+    }
+
+
+async def test_a_message_on_the_wire_is_persistent_and_says_what_it_is(
+    publisher: RabbitMQEventPublisher, queue: AbstractQueue, unique_name: str
+) -> None:
+    sent = message(type_=unique_name, body='{"name": "Jürgen"}'.encode())
+    await publisher.publish([sent])
+
+    received = await next_of(queue)
+
+    assert received.body == sent.body
+    assert received.exchange == EXCHANGE
+    assert received.routing_key == unique_name
+    assert received.message_id == str(sent.id)
+    assert received.type == unique_name
+    assert received.content_type == "application/cloudevents+json; charset=utf-8"
+    assert received.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
+    assert received.app_id == "payments"
+    assert not received.redelivered
+
+
+async def test_the_messages_of_a_batch_arrive_in_the_order_given(
+    publisher: RabbitMQEventPublisher, queue: AbstractQueue, unique_name: str
+) -> None:
+    """Nobody may rely on it, but a batch is sent on one channel, without overtaking."""
+    sent = [message(type_=unique_name) for _ in range(50)]
+    await publisher.publish(sent)
+
+    assert [(await next_of(queue)).message_id for _ in sent] == [str(m.id) for m in sent]
+
+
+async def test_a_quorum_queue_with_a_dead_letter_exchange_takes_messages_and_gives_up_rejected_ones(
+    publisher: RabbitMQEventPublisher, channel: AbstractChannel, unique_name: str
+) -> None:
+    graveyard = await channel.declare_exchange(
+        f"{unique_name}-dead", aio_pika.ExchangeType.FANOUT, auto_delete=True
+    )
+    dead = await channel.declare_queue(f"{unique_name}-dead", exclusive=True)
+    await dead.bind(graveyard)
+    queue = await channel.declare_queue(
+        unique_name,
+        durable=True,
+        arguments={"x-queue-type": "quorum", "x-dead-letter-exchange": graveyard.name},
+    )
+    try:
+        await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+        await queue.bind(EXCHANGE, "payments.subscription.*.v1")
+        sent = message(type_="payments.subscription.activated.v1")
+
+        assert await publisher.publish([sent]) == {sent.id: Delivery.CONFIRMED}
+        received = await next_of(queue)
+        assert received.message_id == str(sent.id)
+        await received.reject(requeue=False)
+        buried = await next_of(dead)
+        assert (buried.message_id, buried.body) == (str(sent.id), sent.body)
+    finally:
+        await queue.delete(if_unused=False, if_empty=False)
+
+
+async def test_what_was_not_judged_before_the_connection_was_lost_is_missing_from_the_result(
+    proxy: Proxy, queue: AbstractQueue, unique_name: str
+) -> None:
+    publisher = RabbitMQEventPublisher(proxy.url)
+    await publisher.publish([message(type_=unique_name)])
+    confirmed = message(type_=unique_name)
+    cut_short = [message(type_=unique_name, body=b"x" * 100_000) for _ in range(3)]
+    async with proxy.half_stalled(after=20_000):
+        publishing = asyncio.create_task(publisher.publish([confirmed, *cut_short]))
+        await asyncio.wait_for(proxy.answered(), PATIENCE)
+        proxy.drop()
+        judged = await asyncio.wait_for(publishing, PATIENCE)
+
+    assert judged == {confirmed.id: Delivery.CONFIRMED}
+    again = await publisher.publish(cut_short)
+    assert again == {sent.id: Delivery.CONFIRMED for sent in cut_short}
+    await publisher.close()
+
+
+async def test_a_connection_that_is_lost_before_anything_was_judged_is_an_absent_broker(
+    proxy: Proxy, queue: AbstractQueue, unique_name: str
+) -> None:
+    publisher = RabbitMQEventPublisher(proxy.url)
+    await publisher.publish([message(type_=unique_name)])
+    sent = [message(type_=unique_name) for _ in range(3)]
+    async with proxy.stalled():
+        publishing = asyncio.create_task(publisher.publish(sent))
+        await asyncio.wait({publishing}, timeout=0.05)  # sent or not, both must end the same
+        proxy.drop()
+        with pytest.raises(BrokerUnavailable):
+            await asyncio.wait_for(publishing, PATIENCE)
+
+    assert await publisher.publish(sent) == {m.id: Delivery.CONFIRMED for m in sent}
+    await publisher.close()
+
+
+async def test_a_broker_that_answers_nothing_is_absent_once_the_confirm_timeout_is_over(
+    proxy: Proxy, queue: AbstractQueue, unique_name: str
+) -> None:
+    publisher = RabbitMQEventPublisher(proxy.url, confirm_timeout=0.2)
+    await publisher.publish([message(type_=unique_name)])
+    sent = [message(type_=unique_name) for _ in range(3)]
+    async with proxy.stalled():
+        with pytest.raises(BrokerUnavailable, match="TimeoutError"):
+            await asyncio.wait_for(publisher.publish(sent), PATIENCE)
+
+    assert await publisher.publish(sent) == {m.id: Delivery.CONFIRMED for m in sent}
+    await publisher.close()
+
+
+async def test_what_a_broker_judged_before_it_fell_silent_is_told(
+    proxy: Proxy, queue: AbstractQueue, unique_name: str
+) -> None:
+    publisher = RabbitMQEventPublisher(proxy.url, confirm_timeout=2.0)
+    await publisher.publish([message(type_=unique_name)])
+    confirmed = message(type_=unique_name)
+    too_large = message(type_=unique_name, body=b"x" * 100_000)
+    async with proxy.half_stalled(after=20_000):
+        judged = await asyncio.wait_for(publisher.publish([confirmed, too_large]), PATIENCE)
+
+    assert judged == {confirmed.id: Delivery.CONFIRMED}
+    await publisher.close()
+
+
+async def test_a_broker_that_does_not_complete_the_connection_is_absent(
+    proxy: Proxy, queue: AbstractQueue, unique_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_publisher, "_CONNECT_TIMEOUT", 0.2)
+    publisher = RabbitMQEventPublisher(proxy.url)
+    sent = message(type_=unique_name)
+    async with proxy.stalled():
+        with pytest.raises(BrokerUnavailable):
+            await asyncio.wait_for(publisher.publish([sent]), PATIENCE)
+
+    monkeypatch.undo()
+    assert await publisher.publish([sent]) == {sent.id: Delivery.CONFIRMED}
+    await publisher.close()
+
+
+async def test_a_channel_that_the_broker_closed_is_replaced(
+    publisher: RabbitMQEventPublisher, channel: AbstractChannel, unique_name: str
+) -> None:
+    """The broker closes the channel of whoever publishes to an exchange that was deleted."""
+    await publisher.publish([message(type_=unique_name)])
+    await channel.exchange_delete(EXCHANGE)
+    with pytest.raises(BrokerUnavailable):
+        await asyncio.wait_for(publisher.publish([message(type_=unique_name)]), PATIENCE)
+
+    await bound(channel, unique_name, unique_name)
+    sent = message(type_=unique_name)
+    assert await publisher.publish([sent]) == {sent.id: Delivery.CONFIRMED}
+
+
+async def test_a_publisher_that_is_closed_while_it_publishes_ends_with_an_absent_broker(
+    proxy: Proxy, queue: AbstractQueue, unique_name: str
+) -> None:
+    publisher = RabbitMQEventPublisher(proxy.url)
+    await publisher.publish([message(type_=unique_name)])
+    sent = message(type_=unique_name, body=b"x" * 100_000)
+    async with proxy.half_stalled(after=20_000):
+        publishing = asyncio.create_task(publisher.publish([sent]))
+        await asyncio.wait({publishing}, timeout=0.05)  # closed sooner, it must end the same
+        closing = asyncio.create_task(publisher.close())
+        await asyncio.wait({closing}, timeout=0)
+        proxy.drop()
+        await asyncio.wait_for(closing, PATIENCE)
+        with pytest.raises(BrokerUnavailable):
+            await asyncio.wait_for(publishing, PATIENCE)
+
+
+async def test_publishing_that_is_cancelled_can_be_repeated(
+    proxy: Proxy, queue: AbstractQueue, unique_name: str
+) -> None:
+    publisher = RabbitMQEventPublisher(proxy.url)
+    await publisher.publish([message(type_=unique_name)])
+    sent = message(type_=unique_name)
+    async with proxy.stalled():
+        publishing = asyncio.create_task(publisher.publish([sent]))
+        await asyncio.wait({publishing}, timeout=0)
+        publishing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await publishing
+
+    assert await publisher.publish([sent]) == {sent.id: Delivery.CONFIRMED}
+    await publisher.close()
+
+
+async def test_a_port_where_nobody_listens_is_an_absent_broker() -> None:
+    publisher = RabbitMQEventPublisher("amqp://guest:guest@127.0.0.1:1/")
+
+    with pytest.raises(BrokerUnavailable):
+        await publisher.publish([message()])
+
+
+async def test_wrong_credentials_are_an_absent_broker_and_are_not_repeated_in_its_message(
+    proxy: Proxy,
+) -> None:
+    address = proxy.url.rpartition("@")[2]
+    publisher = RabbitMQEventPublisher(f"amqp://nobody:s3cret@{address}")
+
+    with pytest.raises(BrokerUnavailable) as caught:
+        await publisher.publish([message()])
+    assert "s3cret" not in str(caught.value)
