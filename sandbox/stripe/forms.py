@@ -24,7 +24,11 @@ def decode(body: str) -> Form:
     for name, value in parse_qsl(body, keep_blank_values=True):
         head, bracket, rest = name.partition("[")
         segments = [head, *_SEGMENT.findall(bracket + rest)]
-        if not head or head + "".join(f"[{segment}]" for segment in segments[1:]) != name:
+        if (
+            not head
+            or "]" in head
+            or head + "".join(f"[{segment}]" for segment in segments[1:]) != name
+        ):
             raise ValidationError(f"Invalid parameter name: {name}")
         _put(form, segments, value)
     return form

@@ -67,7 +67,7 @@ class StripeSandbox:
         self.webhook_secret = webhook_secret
         self._data = data
         self._server: uvicorn.Server | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._living: asyncio.Task[None] | None = None
         self._jumping = asyncio.Lock()
         self._saved = -1
 
@@ -79,30 +79,29 @@ class StripeSandbox:
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
         """Serve on this port, or on any that is free; return once requests are answered."""
         self._load()
-        listener = socket.create_server((host, port))
+        listener = _listen(host, port)
         self.world.url = f"http://{host}:{listener.getsockname()[1]}"
         config = uvicorn.Config(
             self.app, log_level="warning", lifespan="off", access_log=False, ws="none"
         )
+        config.load()
+        # Driven by hand: uvicorn's own `serve` takes over the signals of whoever embeds it.
         self._server = uvicorn.Server(config)
-        serving = asyncio.create_task(_serve(self._server, listener))
-        while not self._server.started:
-            if serving.done():
-                await serving
-            await asyncio.sleep(0)
-        self._tasks = [serving, asyncio.create_task(self._live())]
+        self._server.lifespan = config.lifespan_class(config)
+        await self._server.startup(sockets=[listener])
+        self._living = asyncio.create_task(self._live())
 
     async def stop(self) -> None:
         """Stop serving, and write everything down where a file for that was given."""
         self.control.release_faults()
-        if self._server is not None:
-            self._server.should_exit = True
-        for task in self._tasks[1:]:
-            task.cancel()
-        for task in self._tasks:
+        if self._living is not None:
+            self._living.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await task
-        self._tasks, self._server = [], None
+                await self._living
+            self._living = None
+        if self._server is not None:
+            await self._server.shutdown()
+            self._server = None
         await self.outbox.close()
         self.save()
 
@@ -217,7 +216,13 @@ class StripeSandbox:
         return min(max(wait, 0.05), _SAVE_SECONDS)
 
 
-async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
-    # uvicorn's own `serve` takes over the signals of whoever embeds it; `_serve` does not.
-    with listener:
-        await server._serve(sockets=[listener])
+def _listen(host: str, port: int) -> socket.socket:
+    # Only where a socket names TCP does asyncio turn off the delay of its small packets.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
