@@ -6,8 +6,13 @@ import argparse
 import asyncio
 import signal
 from pathlib import Path
+from typing import Final
 
 from sandbox.stripe.server import StripeSandbox
+
+
+# Stripe promises no order, and a receiver should be seen to cope without.
+DELIVERIES_AT_ONCE: Final = 4
 
 
 def main() -> None:
@@ -25,7 +30,9 @@ def main() -> None:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    sandbox = StripeSandbox(data=options.data, seed=options.seed)
+    sandbox = StripeSandbox(
+        data=options.data, seed=options.seed, deliveries_at_once=DELIVERIES_AT_ONCE
+    )
     await sandbox.start(options.port, options.host)
     if options.webhook:
         sandbox.listen(options.webhook)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from sandbox.stripe import listing
+from sandbox.stripe.clock import Seconds
+from sandbox.stripe.periods import DAY
 from sandbox.stripe.store import Json
 from sandbox.stripe.world import API_VERSION, Call, World
+
+
+# How long events can be listed. (Stripe: List all events)
+LISTED_SECONDS: Final[Seconds] = 30 * DAY
 
 
 def emit(world: World, type_: str, obj: Json, previous: Json | None = None) -> Json:
@@ -66,11 +72,13 @@ def retrieve(world: World, call: Call, id_: str) -> Json:
 
 
 def list_(world: World, call: Call) -> Json:
-    params = call.params
+    """The events of the last thirty days; older truth is in the objects alone."""
+    params, oldest = call.params, world.clock.now() - LISTED_SECONDS
     found = [
         event
         for event in world.store.all("event")
-        if listing.matches(event, params, "created", "type")
+        if event["created"] >= oldest
+        and listing.matches(event, params, "created", "type")
         and _has_type(event, params.get("types"))
         and ("delivery_success" not in params or _arrived(event) is params["delivery_success"])
     ]

@@ -114,11 +114,9 @@ class Outbox:
 
     def recover(self) -> None:
         """Send everything that has not arrived, whatever became of it."""
-        for delivery in self.deliveries:
-            if delivery.state != "delivered":
-                if delivery not in self._open:
-                    self._open.append(delivery)
-                delivery.state, delivery.due = "waiting", self._now()
+        self._open = [d for d in self.deliveries if d.state != "delivered"]
+        for delivery in self._open:
+            delivery.state, delivery.due = "waiting", self._now()
         self.news.set()
 
     def hold(self) -> None:

@@ -36,7 +36,7 @@ class StripeSandbox:
     `start` is the first second on its clock, now where none is given; with `runs` the clock goes
     on with the real one. `data` is a file from which it starts and in which it leaves everything.
     Webhooks are signed with the real time, or with `signing_time`, since that is what a receiver
-    compares them with. `inspect` is called with everything that is answered, and with every event.
+    compares them with; of `deliveries_at_once` one keeps them in order. `inspect` is called with everything that is answered, and with every event.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class StripeSandbox:
         publishable_key: str = PUBLISHABLE_KEY,
         webhook_secret: str = WEBHOOK_SECRET,
         signing_time: Callable[[], float] = time.time,
+        deliveries_at_once: int = 1,
         inspect: Inspect | None = None,
     ) -> None:
         if not api_key.startswith("sk_test_"):
@@ -57,6 +58,7 @@ class StripeSandbox:
         store = Store()
         self.clock = Clock(start, runs=runs)
         self.outbox = Outbox(store, self.clock.now, signing_time, inspect)
+        self.outbox.concurrency = deliveries_at_once
         self.world = World(
             Ids(seed), self.clock, api_key, publishable_key, self.outbox, store=store
         )
@@ -141,13 +143,14 @@ class StripeSandbox:
         Webhooks of one moment have been sent, and their answers received, before the next.
         """
         async with self._jumping:
-            await self.outbox.deliver_due()
-            while (due := self._next_due()) is not None and due <= moment:
-                self.clock.hold(due)
-                self._do_due()
+            try:
                 await self.outbox.deliver_due()
-            self.clock.hold(moment)
-            if self.clock.runs:
+                while (due := self._next_due()) is not None and due <= moment:
+                    self.clock.hold(due)
+                    self._do_due()
+                    await self.outbox.deliver_due()
+                self.clock.hold(moment)
+            finally:
                 self.clock.release()
 
     async def settle(self) -> None:

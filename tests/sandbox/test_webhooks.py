@@ -167,6 +167,16 @@ async def test_events_are_found_by_type_and_time(
     assert [event.type for event in late.data] == ["product.created", "customer.updated"]
 
 
+async def test_events_can_be_listed_for_thirty_days(
+    stripe_sandbox: StripeSandbox, client: stripe.StripeClient
+) -> None:
+    await client.v1.customers.create_async()
+    await stripe_sandbox.advance(days=30)
+    assert len((await client.v1.events.list_async()).data) == 1
+    await stripe_sandbox.advance(seconds=1)
+    assert not (await client.v1.events.list_async()).data
+
+
 async def test_events_are_duplicated_on_demand(
     stripe_sandbox: StripeSandbox, client: stripe.StripeClient, receiver: Receiver
 ) -> None:
