@@ -3,7 +3,8 @@
 Starts what is missing (a database, a broker, a stand-in for Stripe), then the service and a
 stand-in for the users service, plays the life of one subscription through them, compares what
 each of them believes, and keeps serving until Ctrl-C (with SANDBOX_ONCE=1 it ends after the
-story instead). All data lie in `.sandbox/`.
+story instead). DATABASE_URL and RABBITMQ_URL name servers to use; RABBITMQ_URL=in-process does
+without a broker. All data lie in `.sandbox/`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from service import settings, wiring
 DATA = Path(".sandbox")
 FIRST_PORT = 8000
 WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105 - it signs what the sandbox itself sends
+IN_PROCESS = "in-process"
 PATIENCE = 30.0  # seconds for a webhook to become a consumed message
 
 
@@ -57,7 +59,7 @@ async def _run() -> int:
     async with AsyncExitStack() as running:
         environment = {
             "DATABASE_URL": running.enter_context(_database()),
-            "RABBITMQ_URL": running.enter_context(_broker()) or "amqp://in-process",
+            "RABBITMQ_URL": running.enter_context(_broker()) or f"amqp://{IN_PROCESS}",
             "STRIPE_SECRET_KEY": "sk_test_sandbox",
             "STRIPE_PUBLISHABLE_KEY": "pk_test_sandbox",
             "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
@@ -91,7 +93,10 @@ def _database() -> Any:
 @contextlib.contextmanager
 def _broker() -> Any:
     given = os.environ.get("RABBITMQ_URL")
-    if given:
+    if given == IN_PROCESS:
+        _say("broker", "an in-process bus, as RABBITMQ_URL says")
+        yield None
+    elif given:
         _say("broker", "the one of RABBITMQ_URL")
         yield given
     elif find_rabbitmq_server():
@@ -107,7 +112,7 @@ def _broker() -> Any:
 async def _service(environment: Mapping[str, str], users: UsersService) -> AsyncIterator[str]:
     container = wiring.Container(settings=settings.load("serve", environment))
     async with AsyncExitStack() as running:
-        if environment["RABBITMQ_URL"] == "amqp://in-process":
+        if environment["RABBITMQ_URL"] == f"amqp://{IN_PROCESS}":
             container.event_publisher.override(providers.Object(InProcessBus(users)))
         else:
             await running.enter_async_context(Consumer(environment["RABBITMQ_URL"], users))

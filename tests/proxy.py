@@ -19,6 +19,7 @@ class Proxy:
         self._answers_flow = True
         self._allowance = 0
         self._answered = asyncio.Event()
+        self._accepted = asyncio.Event()
         self._cut = False
         self._connections: set[asyncio.StreamWriter] = set()
         self._handlers: set[asyncio.Task[None]] = set()
@@ -87,11 +88,17 @@ class Proxy:
         """Return once the server has said something since its clients were stalled."""
         await self._answered.wait()
 
+    async def connected(self) -> None:
+        """Return once another client has connected."""
+        self._accepted.clear()
+        await self._accepted.wait()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._handlers.add(task)
         self._connections.add(writer)
+        self._accepted.set()
         try:
             if not self._cut:
                 await self._forward(reader, writer)

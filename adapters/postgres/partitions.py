@@ -67,6 +67,10 @@ class PostgresPartitions:
             )
         )
         if len(mine) > fair:
+            # Waits for the batches in hand, which rely on these partitions.
+            await connection.execute(
+                sa.select(workers.c.id).where(workers.c.id == me).with_for_update()
+            )
             surplus = set(sorted(mine)[fair:])
             await self._assign(connection, surplus, None)
             mine -= surplus

@@ -318,6 +318,36 @@ async def test_partitions_are_given_back_only_after_the_batch_that_relies_on_the
         assert len(await uow.outbox.claim(successor.held(), limit=10)) == 1
 
 
+async def test_a_sign_of_life_does_not_wait_for_the_batch_in_hand(engine: AsyncEngine) -> None:
+    worker = PostgresPartitions(engine)
+    await worker.renew()
+    async with PostgresUnitOfWork(engine) as uow:
+        await uow.inbox.claim(worker.held(), limit=1, now=NOW)
+        await asyncio.wait_for(worker.renew(), PATIENCE / 2)
+
+
+async def test_what_is_beyond_the_share_is_given_back_only_after_the_batch_in_hand(
+    engine: AsyncEngine, bystander: asyncpg.Connection
+) -> None:
+    await PostgresIntake(engine).record(webhook("evt_1"))
+    worker, joining = PostgresPartitions(engine), PostgresPartitions(engine)
+    await worker.renew()
+    await joining.renew()
+    before = worker.held()
+    async with PostgresUnitOfWork(engine) as uow:
+        [claimed] = await uow.inbox.claim(before, limit=1, now=NOW)
+        giving_back = asyncio.create_task(worker.renew())
+        await until_blocked(bystander)
+        await uow.inbox.settle([Processed(claimed.id, Outcome.APPLIED)])
+        await uow.commit()
+
+    assert await giving_back
+    assert worker.held().epoch > before.epoch
+    async with PostgresUnitOfWork(engine) as uow:
+        with pytest.raises(LeaseLost):
+            await uow.inbox.claim(before, limit=1, now=NOW)
+
+
 async def test_the_server_ends_whoever_is_idle_in_a_transaction_for_too_long(
     engine: AsyncEngine,
 ) -> None:
@@ -326,28 +356,52 @@ async def test_the_server_ends_whoever_is_idle_in_a_transaction_for_too_long(
         assert shown.scalar() == "10s"
 
 
+async def woken(wakeups: PostgresWakeups) -> bool:
+    """Wait for a wake-up of the inbox; False where none came."""
+    before = time.monotonic()
+    await wakeups.wait(Stage.INBOX, PATIENCE)
+    return time.monotonic() - before < PATIENCE
+
+
 async def test_a_listener_whose_session_is_ended_listens_again(
     engine: AsyncEngine, bystander: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres_wakeups, "_RECONNECT", 0.01)
+    monkeypatch.setattr(postgres_wakeups, "_KEEPALIVE", 2 * PATIENCE)
     wakeups = PostgresWakeups(engine)
-
-    async def woken() -> bool:
-        before = time.monotonic()
-        await wakeups.wait(Stage.INBOX, PATIENCE)
-        return time.monotonic() - before < PATIENCE
-
     listening = asyncio.create_task(wakeups.listen())
     try:
-        assert await woken()
+        assert await woken(wakeups)
         for _ in range(2):
             assert await terminate(bystander, "LISTEN%") == 1
-            assert await woken()  # for what was missed meanwhile
+            assert await woken(wakeups)  # for what was missed meanwhile
             await PostgresIntake(engine).record(webhook())
-            assert await woken()
+            assert await woken(wakeups)
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_a_listener_whose_connection_has_fallen_silent_listens_again(
+    migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_wakeups, "_RECONNECT", 0.01)
+    monkeypatch.setattr(postgres_wakeups, "_KEEPALIVE", 0.05)
+    monkeypatch.setattr(postgres_engine, "_COMMAND_TIMEOUT", 0.2)
+    async with Proxy(migrated_url) as proxy:
+        engine = create_engine(proxy.url, name="under test", pool_size=2)
+        wakeups = PostgresWakeups(engine)
+        listening = asyncio.create_task(wakeups.listen())
+        assert await woken(wakeups)
+        async with proxy.stalled():
+            await asyncio.wait_for(proxy.connected(), PATIENCE)
+            proxy.drop()
+        assert await woken(wakeups)  # for what was missed meanwhile
+        await PostgresIntake(engine).record(webhook())
+        assert await woken(wakeups)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await engine.dispose()
 
 
 async def test_a_listener_survives_that_there_is_no_database(
