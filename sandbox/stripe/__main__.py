@@ -10,7 +10,6 @@ from typing import Final
 
 from sandbox.stripe.server import StripeSandbox
 
-
 # Stripe promises no order, and a receiver should be seen to cope without.
 DELIVERIES_AT_ONCE: Final = 4
 

@@ -13,6 +13,7 @@ from sandbox.stripe import control, errors, forms, pages, rendering
 from sandbox.stripe.errors import ApiError, ValidationError
 from sandbox.stripe.idempotency import IdempotencyKeys, Outcome
 from sandbox.stripe.routes import Route, find
+from sandbox.stripe.store import text_of
 from sandbox.stripe.world import API_VERSION, Call, World
 
 Scope = MutableMapping[str, Any]
@@ -143,11 +144,13 @@ class App:
         fault = self._control.fault_for(route.method, route.path)
         if fault is not None:
             await fault.released.wait()
+            if fault.status is not None and fault.status < 500:
+                raise _broken(fault.status)
             if fault.status is not None and not fault.executed:
-                return Outcome(fault.status, _broken(fault.status, request_id), request_id)
+                return _failure(fault.status, request_id)
         outcome = self._perform(route, call, ids)
         if fault is not None and fault.status is not None:
-            return Outcome(fault.status, _broken(fault.status, request_id), request_id)
+            return _failure(fault.status, request_id)
         return outcome
 
     def _perform(self, route: Route, call: Call, ids: tuple[str, ...]) -> Outcome:
@@ -214,12 +217,12 @@ _CROSS_ORIGIN = {
 }
 
 
-def _broken(status: int, request_id: str) -> dict[str, Any]:
-    return ApiError(
-        "Sorry! There was an error while talking to Stripe's sandbox: it was told to fail.",
-        status=status,
-        kind="api_error",
-    ).body(request_id)
+def _broken(status: int) -> ApiError:
+    return ApiError("The sandbox was told to fail.", status=status, kind="api_error")
+
+
+def _failure(status: int, request_id: str) -> Outcome:
+    return Outcome(status, _broken(status).body(request_id), request_id)
 
 
 def _key_of(request: Request) -> str:
@@ -266,7 +269,7 @@ async def _send(answer: Answer, send: Send) -> None:
     elif isinstance(answer.body, bytes):
         content, type_ = answer.body, "application/octet-stream"
     else:
-        content, type_ = json.dumps(answer.body, indent=2).encode(), "application/json"
+        content, type_ = text_of(answer.body), "application/json"
     headers = {"Content-Type": type_, **answer.headers, "Content-Length": str(len(content))}
     await send(
         {

@@ -217,6 +217,8 @@ def expire_when_due(world: World, id_: str) -> None:
 
 
 def _check(world: World, params: dict[str, Any], mode: str) -> None:
+    if params.get("ui_mode", "hosted_page") != "hosted_page":
+        raise errors.invalid_parameter("The sandbox plays ui_mode=hosted_page only", "ui_mode")
     if "success_url" not in params:
         raise errors.missing_parameter("success_url")
     for name in ("success_url", "cancel_url"):

@@ -32,8 +32,9 @@ from sandbox.stripe.world import API_VERSION, Billing, World
 class Fault:
     """What befalls the next requests to an endpoint.
 
-    With a `status`, they are answered that, after having been `executed` or instead of it; a
-    fault that holds keeps them waiting until it is released.
+    With a `status`, they are answered that: one from 500 on after having been `executed` or
+    instead of it, and kept under the request's idempotency key as Stripe keeps it; a lesser one,
+    such as 429, before anything is done. A fault that holds keeps them waiting for its release.
     """
 
     path: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -10,9 +9,8 @@ from typing import Any, Final
 from sandbox.stripe import listing
 from sandbox.stripe.clock import Seconds
 from sandbox.stripe.periods import DAY
-from sandbox.stripe.store import Json
+from sandbox.stripe.store import Json, copy_of
 from sandbox.stripe.world import API_VERSION, Call, World
-
 
 # How long events can be listed. (Stripe: List all events)
 LISTED_SECONDS: Final[Seconds] = 30 * DAY
@@ -20,7 +18,7 @@ LISTED_SECONDS: Final[Seconds] = 30 * DAY
 
 def emit(world: World, type_: str, obj: Json, previous: Json | None = None) -> Json:
     """Record that something happened to an object, and send it to whoever listens."""
-    data = {"object": copy.deepcopy(obj)}
+    data = {"object": copy_of(obj)}
     if previous is not None:
         data["previous_attributes"] = previous
     event = world.store.add(
@@ -46,7 +44,7 @@ def emit(world: World, type_: str, obj: Json, previous: Json | None = None) -> J
 @contextmanager
 def change(world: World, obj: Json, type_: str) -> Iterator[Json]:
     """Change an object; what differs afterwards is told as an event, nothing where nothing does."""
-    before = copy.deepcopy(obj)
+    before = copy_of(obj)
     yield obj
     previous = difference(before, obj)
     if previous:

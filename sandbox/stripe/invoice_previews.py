@@ -95,7 +95,13 @@ def _compose(
 ) -> Json:
     customer = world.store.living("customer", customer_id, param="customer")
     invoice = invoices.compose(
-        world, customer, contents, reason="upcoming", subscription=subscription, period=period
+        world,
+        customer,
+        contents,
+        reason="upcoming",
+        subscription=subscription,
+        currency=subscription["currency"] if subscription else None,
+        period=period,
     )
     invoice["id"] = f"upcoming_{invoice['id']}"
     return invoice

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
@@ -17,7 +16,7 @@ from typing import Any, Final, Literal
 import httpx
 
 from sandbox.stripe.clock import Seconds
-from sandbox.stripe.store import Json, Store
+from sandbox.stripe.store import Json, Store, text_of
 
 # From one attempt to the next. Stripe says "over a few hours" and no more.
 RETRY_AFTER: Final[tuple[Seconds, ...]] = (5 * 60, 60 * 60, 3 * 60 * 60)
@@ -219,7 +218,7 @@ class Outbox:
     async def _send(self, event: Json, endpoint: Json) -> str:
         """The answer: an HTTP status, or what went wrong."""
         version = endpoint["api_version"] or event["api_version"]
-        payload = json.dumps(event | {"api_version": version}, indent=2)
+        payload = text_of(event | {"api_version": version})
         secret = self._store.note(endpoint)["secret"]
         if self._http is None:
             # A proxy of this machine is no way to another port of this machine.
@@ -239,9 +238,9 @@ class Outbox:
         return str(answer.status_code)
 
 
-def signature(payload: str, secret: str, timestamp: Seconds) -> str:
+def signature(payload: bytes, secret: str, timestamp: Seconds) -> str:
     """The value of Stripe-Signature. (Stripe: Webhooks, Verify manually)"""
-    signed = f"{timestamp}.{payload}".encode()
+    signed = f"{timestamp}.".encode() + payload
     digest = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
     return f"t={timestamp},v1={digest}"
 

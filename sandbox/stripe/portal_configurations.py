@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, Final
 
 from sandbox.stripe import events, listing, metadata
-from sandbox.stripe.store import Json
+from sandbox.stripe.store import Json, copy_of
 from sandbox.stripe.world import Call, World
 
 # What a feature is unless it is told otherwise.
@@ -88,7 +87,7 @@ def _new(world: World, params: dict[str, Any]) -> Json:
         },
         "created": world.now(),
         "default_return_url": None,
-        "features": copy.deepcopy(_FEATURES),
+        "features": copy_of(_FEATURES),
         "is_default": False,
         "livemode": False,
         "login_page": {"enabled": False, "url": None},

@@ -6,12 +6,11 @@ for. (Stripe: Expanding responses)
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from sandbox.stripe import checkout_sessions, errors, invoice_payments, invoices, subscriptions
-from sandbox.stripe.store import Json
+from sandbox.stripe.store import Json, copy_of
 from sandbox.stripe.world import World
 
 # Stripe expands so many levels and no more.
@@ -28,7 +27,7 @@ _ON_REQUEST: Final[Mapping[tuple[str, str], Callable[[World, Json], Any]]] = {
 
 def render(world: World, obj: Json, expand: list[str]) -> Json:
     """A copy of an object with what is to be expanded in full."""
-    shown = copy.deepcopy(obj)
+    shown: Json = copy_of(obj)
     for path in expand:
         segments = path.split(".")
         if len(segments) - (segments[0] == "data") > _DEEPEST:
@@ -53,7 +52,7 @@ def _expand(world: World, node: Any, segments: list[str], path: str) -> None:
 def _expanded(world: World, node: Json, name: str, path: str) -> Any:
     on_request = _ON_REQUEST.get((node.get("object", ""), name))
     if on_request is not None:
-        return copy.deepcopy(on_request(world, node))
+        return copy_of(on_request(world, node))
     value = node.get(name)
     if isinstance(value, list):
         return [_looked_up(world, element, path) for element in value]
@@ -68,7 +67,7 @@ def _looked_up(world: World, value: Any, path: str) -> Any:
     found = world.store.find(value) if isinstance(value, str) else None
     if found is None:
         raise _not_expandable(path)
-    return copy.deepcopy(found)
+    return copy_of(found)
 
 
 def _not_expandable(path: str) -> errors.ApiError:

@@ -114,7 +114,7 @@ ROUTES: Final = (
         "active lookup_key metadata nickname tax_behavior transfer_lookup_key")),
     # Subscriptions
     Route("POST", "/v1/subscriptions", subscriptions.create, takes(
-        "SubscriptionCreateParams", f"{_SUBSCRIPTION} customer trial_period_days")),
+        "SubscriptionCreateParams", f"{_SUBSCRIPTION} billing_mode customer trial_period_days")),
     Route("GET", "/v1/subscriptions", subscriptions.list_, takes(
         "SubscriptionListParams",
         f"{PAGING} collection_method created customer price status test_clock")),
@@ -214,9 +214,9 @@ ROUTES: Final = (
         "checkout.SessionCreateParams",
         "cancel_url client_reference_id currency customer customer_creation customer_email "
         "expires_at line_items locale metadata mode payment_method_collection submit_type "
-        "subscription_data success_url",
+        "subscription_data success_url ui_mode",
         ignored="allow_promotion_codes billing_address_collection customer_update "
-        "payment_intent_data ui_mode")),
+        "payment_intent_data")),
     Route("GET", "/v1/checkout/sessions", checkout_sessions.list_, takes(
         "checkout.SessionListParams",
         f"{PAGING} created customer payment_intent status subscription")),

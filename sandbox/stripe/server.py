@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+import msgspec
 import uvicorn
 
 from sandbox.stripe import jobs, webhook_endpoints
@@ -36,7 +36,8 @@ class StripeSandbox:
     `start` is the first second on its clock, now where none is given; with `runs` the clock goes
     on with the real one. `data` is a file from which it starts and in which it leaves everything.
     Webhooks are signed with the real time, or with `signing_time`, since that is what a receiver
-    compares them with; of `deliveries_at_once` one keeps them in order. `inspect` is called with everything that is answered, and with every event.
+    compares them with; of `deliveries_at_once` one keeps them in order. `inspect` is called with
+    everything that is answered, and with every event.
     """
 
     def __init__(
@@ -158,8 +159,8 @@ class StripeSandbox:
         await self.outbox.deliver_due()
 
     def save(self) -> None:
-        """Write everything down, if a file for that was given and there is news."""
-        if self._data is None or self.world.ids.issued == self._saved:
+        """Write everything down, if a file for that was given."""
+        if self._data is None:
             return
         self._saved = self.world.ids.issued
         snapshot = {
@@ -172,13 +173,13 @@ class StripeSandbox:
         }
         self._data.parent.mkdir(parents=True, exist_ok=True)
         draft = self._data.with_suffix(".new")
-        draft.write_text(json.dumps(snapshot))
+        draft.write_bytes(msgspec.json.encode(snapshot))
         draft.replace(self._data)
 
     def _load(self) -> None:
         if self._data is None or not self._data.exists():
             return
-        snapshot = json.loads(self._data.read_text())
+        snapshot = msgspec.json.decode(self._data.read_bytes())
         self.world.ids.issued = snapshot["issued"]
         self.world.store.load(snapshot["store"])
         self.world.timers.load(snapshot["timers"])
@@ -204,7 +205,8 @@ class StripeSandbox:
             if self.clock.runs and not self._jumping.locked():
                 self._do_due()
             await self.outbox.deliver_due()
-            if time.monotonic() - last_save > _SAVE_SECONDS:
+            news = self.world.ids.issued != self._saved
+            if news and time.monotonic() - last_save > _SAVE_SECONDS:
                 self.save()
                 last_save = time.monotonic()
             with contextlib.suppress(TimeoutError):

@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from sandbox.stripe import errors
 
 # An object as Stripe's API shows it.
 Json = dict[str, Any]
+
+
+def copy_of(value: Any) -> Any:
+    """A deep copy of what is JSON; several times as fast as copying it piece by piece."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
+def text_of(value: Any) -> bytes:
+    """JSON as Stripe writes it, over several lines."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2)
 
 
 class Store:

@@ -6,7 +6,6 @@ what the change then does.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,7 +24,7 @@ from sandbox.stripe import (
 )
 from sandbox.stripe.clock import Seconds
 from sandbox.stripe.errors import ApiError
-from sandbox.stripe.store import Json
+from sandbox.stripe.store import Json, copy_of
 from sandbox.stripe.world import Call, World
 
 # What may be changed of a subscription that has ended.
@@ -165,7 +164,7 @@ def expire_pending(world: World, id_: str) -> None:
 
 def _items(world: World, subscription: Json, given: list[dict[str, Any]]) -> list[Json]:
     """The items as they are to be."""
-    items: list[Json] = copy.deepcopy(subscription["items"]["data"])
+    items: list[Json] = copy_of(subscription["items"]["data"])
     by_id = {item["id"]: item for item in items}
     for index, wanted in enumerate(given):
         path = f"items[{index}]"
@@ -378,7 +377,7 @@ def _hold(
         subscription["pending_update"] = {
             "billing_cycle_anchor": change.start if change.restarts else None,
             "expires_at": expires_at,
-            "subscription_items": copy.deepcopy(change.items),
+            "subscription_items": copy_of(change.items),
             "trial_end": change.trial_end,
             "trial_from_plan": None,
         }

@@ -340,7 +340,7 @@ def _new(
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
         "billing_cycle_anchor": trial_end or now,
         "billing_cycle_anchor_config": None,
-        "billing_mode": {"flexible": {"proration_discounts": "included"}, "type": "flexible"},
+        "billing_mode": _billing_mode(params),
         "billing_schedules": [],
         "billing_thresholds": None,
         "cancel_at": cancel_at,
@@ -394,6 +394,13 @@ def _new(
         ),
         "trial_start": now if trial_end else None,
     }
+
+
+def _billing_mode(params: dict[str, Any]) -> Json:
+    """Flexible unless classic is asked for. (Stripe: Billing mode)"""
+    if params.get("billing_mode", {}).get("type") == "classic":
+        return {"flexible": None, "type": "classic"}
+    return {"flexible": {"proration_discounts": "included"}, "type": "flexible"}
 
 
 def _bill_period(world: World, subscription: Json, reason: str, *, free: bool = False) -> Json:

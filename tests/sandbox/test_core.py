@@ -213,6 +213,16 @@ async def test_a_failure_of_the_server_is_repeated_under_its_key_too(
     assert len((await client.v1.customers.list_async()).data) == int(executed)
 
 
+async def test_a_rate_limit_leaves_the_key_unused(
+    stripe_sandbox: StripeSandbox, client: stripe.StripeClient
+) -> None:
+    stripe_sandbox.control.add_fault("/v1/customers", status=429)
+    options: stripe.RequestOptions = {"idempotency_key": "one"}
+    with pytest.raises(stripe.RateLimitError):
+        await client.v1.customers.create_async({}, options)
+    assert (await client.v1.customers.create_async({}, options)).id.startswith("cus_")
+
+
 async def test_two_requests_under_one_key_at_once_are_a_conflict(
     stripe_sandbox: StripeSandbox, client: stripe.StripeClient
 ) -> None:

@@ -210,6 +210,7 @@ async def test_a_session_is_expired_by_the_shop_once(
         ({"line_items": []}, "line_items"),
         ({"expires_at": 1}, "expires_at"),
         ({"mode": "payment"}, "line_items"),
+        ({"ui_mode": "embedded_page"}, "ui_mode"),
         ({"customer": "cus_nobody"}, "customer"),
         ({"subscription_data": {"colour": "red"}}, "subscription_data[colour]"),
     ],
@@ -253,6 +254,19 @@ async def test_the_portal_schedules_a_cancellation_and_takes_it_back(
     await browser.post(f"{session.url}/keep", data=form)
     kept = await client.v1.subscriptions.retrieve_async(subscription.id)
     assert kept.cancel_at is None
+
+
+async def test_with_classic_billing_the_portal_sets_the_flag(
+    client: stripe.StripeClient, shop: Shop, browser: httpx.AsyncClient
+) -> None:
+    customer = await shop.customer()
+    subscription = await shop.subscription(
+        customer, await shop.price(), billing_mode={"type": "classic"}
+    )
+    session = await _portal(client, customer)
+    await browser.post(f"{session.url}/cancel", data={"subscription": subscription.id})
+    canceled = await client.v1.subscriptions.retrieve_async(subscription.id)
+    assert canceled.cancel_at_period_end
 
 
 async def test_the_portal_changes_the_plan_to_what_its_configuration_offers(

@@ -156,6 +156,18 @@ async def test_a_change_during_a_trial_costs_nothing_and_keeps_the_trial(
     assert len((await client.v1.invoices.list_async()).data) == 1
 
 
+async def test_a_change_during_a_trial_is_previewed_as_costing_nothing_now(
+    client: stripe.StripeClient, shop: Shop
+) -> None:
+    subscription = await shop.subscription(
+        await shop.customer(), await shop.price(1000), trial_period_days=180
+    )
+    preview = await _preview(
+        client, subscription, await shop.price(1500), proration_behavior="always_invoice"
+    )
+    assert (preview.amount_due, preview.currency) == (0, "usd")
+
+
 async def test_a_credit_that_is_left_over_is_used_for_the_next_invoice(
     stripe_sandbox: StripeSandbox, client: stripe.StripeClient, shop: Shop
 ) -> None:

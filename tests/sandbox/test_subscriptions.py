@@ -6,6 +6,7 @@ import pytest
 import stripe
 
 from sandbox.stripe.server import StripeSandbox
+from tests.sandbox.receiver import Receiver
 from tests.sandbox.shop import Shop
 
 DAY = 24 * 60 * 60
@@ -272,7 +273,7 @@ async def test_pausing_collection_leaves_the_status_and_bills_nothing(
 
 
 async def test_a_paused_subscription_is_billed_again_only_when_it_is_resumed(
-    stripe_sandbox: StripeSandbox, client: stripe.StripeClient, shop: Shop
+    stripe_sandbox: StripeSandbox, client: stripe.StripeClient, receiver: Receiver, shop: Shop
 ) -> None:
     subscription = await shop.subscription(await shop.customer(), await shop.price())
     paused = await client.v1.subscriptions.pause_async(
@@ -286,7 +287,8 @@ async def test_a_paused_subscription_is_billed_again_only_when_it_is_resumed(
     resumed = await client.v1.subscriptions.resume_async(subscription.id)
     assert resumed.status == "active"
     assert resumed["items"].data[0].current_period_start == stripe_sandbox.clock.now()
-    types = await shop.event_types()
+    await stripe_sandbox.settle()
+    types = receiver.types
     assert types.index("customer.subscription.paused") < types.index(
         "customer.subscription.resumed"
     )

@@ -70,12 +70,15 @@ def _do(world: World, session: Json, customer: Json, action: str, form: Form) ->
 
 
 def _cancel(world: World, id_: str, feature: Json) -> None:
-    """Cancel at once, or schedule it: with flexible billing by `cancel_at`, not by the flag."""
+    """Cancel at once, or schedule it; with flexible billing the flag is left alone."""
     if feature["mode"] == "immediately":
         subscriptions.cancel(world, Call({}), id_)
         return
-    end = billing.period_of(world.store.get("subscription", id_))[1]
-    _update(world, id_, {"cancel_at": end})
+    subscription = world.store.get("subscription", id_)
+    if subscription["billing_mode"]["type"] == "classic":
+        _update(world, id_, {"cancel_at_period_end": True})
+    else:
+        _update(world, id_, {"cancel_at": billing.period_of(subscription)[1]})
 
 
 def _update(world: World, id_: str, params: dict[str, Any]) -> None:
