@@ -7,6 +7,7 @@ import binascii
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 from sandbox.stripe import control, errors, forms, pages, rendering
@@ -71,13 +72,20 @@ class App:
         await _send(answer, send)
 
     async def _answer(self, request: Request) -> Answer:
-        if request.method == "OPTIONS":
-            return Answer(204, "", _CROSS_ORIGIN)
         if request.target.startswith("/sandbox/"):
             return await self._steer(request)
-        if request.target.startswith("/v1/"):
-            return await self._call_api(request)
-        page = await pages.answer(self._world, request.method, request.target, request.form())
+        if not request.target.startswith("/v1/"):
+            return await self._show(request)
+        if request.method == "OPTIONS":
+            return Answer(204, "", _CROSS_ORIGIN)
+        return await self._call_api(request)
+
+    async def _show(self, request: Request) -> Answer:
+        try:
+            form = request.form()
+        except ValidationError as error:
+            return Answer(400, escape(error.message), pages.HTML)
+        page = await pages.answer(self._world, request.method, request.target, form)
         if page is None:
             return Answer(404, "<!doctype html><title>Not found</title>Not found", pages.HTML)
         return Answer(page.status, page.body, page.headers)
@@ -90,7 +98,7 @@ class App:
             return Answer(400, {"error": str(error)})
         if done is None:
             return Answer(404, {"error": f"no such control: {request.method} {request.target}"})
-        return Answer(200, done, _CROSS_ORIGIN)
+        return Answer(200, done)
 
     async def _call_api(self, request: Request) -> Answer:
         request_id = self._world.ids.new("request")
@@ -159,11 +167,14 @@ class App:
         with world.working(world.timeline_of(*named), call):
             try:
                 found = route.endpoint(world, call, *ids)
-                shown = rendering.render(world, found, call.params.get("expand", []))
             except ValidationError:
                 raise
             except ApiError as error:
-                return Outcome(error.status, error.body(call.request_id), call.request_id)
+                return _refusal(error, call)
+            try:
+                shown = rendering.render(world, found, call.params.get("expand", []))
+            except ApiError as error:
+                return _refusal(error, call)
         if self._inspect is not None:
             self._inspect(shown)
         return Outcome(200, shown, call.request_id)
@@ -219,6 +230,10 @@ _CROSS_ORIGIN = {
 
 def _broken(status: int) -> ApiError:
     return ApiError("The sandbox was told to fail.", status=status, kind="api_error")
+
+
+def _refusal(error: ApiError, call: Call) -> Outcome:
+    return Outcome(error.status, error.body(call.request_id), call.request_id)
 
 
 def _failure(status: int, request_id: str) -> Outcome:

@@ -6,7 +6,6 @@ What is bought comes to be when the buyer has finished, and not before.
 from __future__ import annotations
 
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from sandbox.stripe import (
     customers,
@@ -222,10 +221,8 @@ def _check(world: World, params: dict[str, Any], mode: str) -> None:
     if "success_url" not in params:
         raise errors.missing_parameter("success_url")
     for name in ("success_url", "cancel_url"):
-        if name in params and urlsplit(params[name]).scheme not in ("http", "https"):
-            raise errors.invalid_parameter(
-                "Not a valid URL. Your URL must begin with http:// or https://", name, "url_invalid"
-            )
+        if name in params:
+            errors.check_url(params[name], name)
     if "customer" in params and "customer_email" in params:
         raise errors.invalid_parameter(
             "You may only specify one of these parameters: customer, customer_email.", "customer"

@@ -11,6 +11,7 @@ Messages follow Stripe's own wording where it is known. (Stripe: API reference, 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 
 class ApiError(Exception):
@@ -95,6 +96,14 @@ def missing_parameter(path: str) -> ApiError:
 
 def invalid_parameter(message: str, path: str, code: str | None = None) -> ApiError:
     return ValidationError(message, code=code, param=path)
+
+
+def check_url(url: str, path: str) -> None:
+    """Raise ValidationError unless this is an address on the web."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise invalid_parameter(
+            "Not a valid URL. Your URL must begin with http:// or https://", path, "url_invalid"
+        )
 
 
 def not_played(path: str) -> ApiError:

@@ -35,19 +35,25 @@ _FORMATS: Final = {
 
 
 class Ids:
-    """Hands out ids. `issued` is how many it has handed out, for a start on the same data."""
+    """Hands out ids, each kind counted by itself, so that who reads shifts nobody's ids.
 
-    def __init__(self, seed: str, issued: int = 0) -> None:
+    `issued` is how many there are of each kind; a start on the same data goes on from there.
+    """
+
+    def __init__(self, seed: str) -> None:
         self._seed = seed
-        self.issued = issued
+        self.issued: dict[str, int] = {}
 
     def new(self, kind: str) -> str:
         """An id for an object of this kind."""
         prefix, length = _FORMATS[kind]
-        return prefix + self.secret(length)
+        return prefix + self._next(kind, length)
 
     def secret(self, length: int) -> str:
         """So many letters and digits that have not been handed out before."""
-        self.issued += 1
-        digest = hashlib.shake_256(f"{self._seed}:{self.issued}".encode()).digest(length)
+        return self._next("secret", length)
+
+    def _next(self, kind: str, length: int) -> str:
+        number = self.issued[kind] = self.issued.get(kind, 0) + 1
+        digest = hashlib.shake_256(f"{self._seed}:{kind}:{number}".encode()).digest(length)
         return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest)

@@ -12,6 +12,8 @@ def create(world: World, call: Call) -> Json:
     if "customer" not in params:
         raise errors.missing_parameter("customer")
     customer = world.store.living("customer", params["customer"], param="customer")
+    if params.get("return_url"):
+        errors.check_url(params["return_url"], "return_url")
     if "configuration" in params:
         configuration = world.store.get(
             "billing_portal.configuration", params["configuration"], param="configuration"

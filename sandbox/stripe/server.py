@@ -72,7 +72,7 @@ class StripeSandbox:
         self._server: uvicorn.Server | None = None
         self._living: asyncio.Task[None] | None = None
         self._jumping = asyncio.Lock()
-        self._saved = -1
+        self._saved: dict[str, int] = {}
 
     @property
     def url(self) -> str:
@@ -162,7 +162,7 @@ class StripeSandbox:
         """Write everything down, if a file for that was given."""
         if self._data is None:
             return
-        self._saved = self.world.ids.issued
+        self._saved = dict(self.world.ids.issued)
         snapshot = {
             "now": self.clock.now(),
             "issued": self.world.ids.issued,

@@ -102,10 +102,11 @@ def resume(world: World, call: Call, id_: str) -> Json:
     if anchor == "unchanged" and billing.period_of(subscription)[1] > now:
         billing.resumed(world, subscription)
         return subscription
-    items = subscription["items"]["data"]
-    subscription["billing_cycle_anchor"] = now
-    billing.set_period(subscription, now, periods.next_end(now, now, items[0]["price"]))
-    invoice = _bill_period(world, subscription, "subscription_cycle")
+    price = subscription["items"]["data"][0]["price"]
+    with events.change(world, subscription, "customer.subscription.updated"):
+        subscription["billing_cycle_anchor"] = now
+        billing.set_period(subscription, now, periods.next_end(now, now, price))
+        invoice = _bill_period(world, subscription, "subscription_cycle")
     world.store.note(subscription)["resumption_invoice"] = invoice["id"]
     events.emit(world, "invoice.created", invoice)
     invoices.take_up(world, invoice, subscription)

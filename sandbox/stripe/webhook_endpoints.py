@@ -18,12 +18,7 @@ def create(world: World, call: Call) -> Json:
 
 def add(world: World, url: str, enabled_events: list[str], secret: str | None = None) -> Json:
     """Register an endpoint; without a secret it gets one of its own."""
-    if not url.startswith(("http://", "https://")):
-        raise errors.invalid_parameter(
-            "Invalid URL: An explicit scheme (such as https) must be provided.",
-            "url",
-            "url_invalid",
-        )
+    errors.check_url(url, "url")
     endpoint = world.store.add(
         {
             "id": world.ids.new("webhook_endpoint"),
