@@ -100,7 +100,12 @@ def invalid_parameter(message: str, path: str, code: str | None = None) -> ApiEr
 
 def check_url(url: str, path: str) -> None:
     """Raise ValidationError unless this is an address on the web."""
-    if urlsplit(url).scheme not in ("http", "https"):
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and parts.hostname is not None
+    except ValueError:
+        valid = False
+    if not valid:
         raise invalid_parameter(
             "Not a valid URL. Your URL must begin with http:// or https://", path, "url_invalid"
         )

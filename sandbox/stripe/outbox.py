@@ -233,7 +233,7 @@ class Outbox:
                     "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
                 },
             )
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             return type(error).__name__
         return str(answer.status_code)
 

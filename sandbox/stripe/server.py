@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from sandbox.stripe.ids import Ids
 from sandbox.stripe.outbox import Outbox
 from sandbox.stripe.store import Json, Store
 from sandbox.stripe.world import World
+
+log = logging.getLogger(__name__)
 
 API_KEY: Final = "sk_test_sandbox0000000000000000"
 PUBLISHABLE_KEY: Final = "pk_test_sandbox0000000000000000"
@@ -93,6 +96,7 @@ class StripeSandbox:
         self._server.lifespan = config.lifespan_class(config)
         await self._server.startup(sockets=[listener])
         self._living = asyncio.create_task(self._live())
+        self._living.add_done_callback(_report)
 
     async def stop(self) -> None:
         """Stop serving, and write everything down where a file for that was given."""
@@ -219,6 +223,12 @@ class StripeSandbox:
         due = self._next_due()
         wait = _SAVE_SECONDS if due is None else due - self.clock.now()
         return min(max(wait, 0.05), _SAVE_SECONDS)
+
+
+def _report(living: asyncio.Task[None]) -> None:
+    """Say so at once where webhooks and time have stopped for a fault of the sandbox's own."""
+    if not living.cancelled() and (error := living.exception()) is not None:
+        log.error("The sandbox stopped delivering webhooks", exc_info=error)
 
 
 def _listen(host: str, port: int) -> socket.socket:

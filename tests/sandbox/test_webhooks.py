@@ -87,6 +87,15 @@ async def test_an_endpoint_is_sent_only_what_it_asked_for(
         stripe.Webhook.construct_event(body, headers["stripe-signature"], endpoint.secret)
 
 
+@pytest.mark.parametrize("url", ["example.com/hook", "ftp://example.com", "http://", "http://["])
+async def test_an_endpoint_needs_an_address_on_the_web(
+    client: stripe.StripeClient, url: str
+) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await client.v1.webhook_endpoints.create_async({"url": url, "enabled_events": ["*"]})
+    assert (refused.value.code, refused.value.param) == ("url_invalid", "url")
+
+
 async def test_the_secret_of_an_endpoint_is_shown_once(client: stripe.StripeClient) -> None:
     endpoint = await client.v1.webhook_endpoints.create_async(
         {"url": "https://example.com/hook", "enabled_events": ["*"]}
@@ -126,6 +135,17 @@ async def test_what_was_not_taken_is_sent_again_with_growing_gaps(
         seen.append(len(receiver.deliveries))
     assert seen == [1, 1, 2, 2, 3, 3, 4, 4, 4]
     assert len({event["id"] for event in receiver.events}) == 1
+
+
+async def test_an_endpoint_that_cannot_be_reached_does_not_keep_the_others_waiting(
+    stripe_sandbox: StripeSandbox, client: stripe.StripeClient, receiver: Receiver
+) -> None:
+    for url in ("http://127.0.0.1:1/", "http://nowhere.invalid/x"):
+        await client.v1.webhook_endpoints.create_async({"url": url, "enabled_events": ["*"]})
+    await client.v1.customers.create_async()
+    await stripe_sandbox.settle()
+    assert receiver.types == ["customer.created"]
+    assert receiver.events[0]["pending_webhooks"] == 3
 
 
 async def test_a_jump_in_time_makes_every_attempt_on_its_way(
