@@ -1,0 +1,243 @@
+"""The stand-in for Stripe as one thing that can be started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+import uvicorn
+
+from sandbox.stripe import jobs, webhook_endpoints
+from sandbox.stripe.app import App, Inspect
+from sandbox.stripe.clock import MAIN, Clock, Seconds
+from sandbox.stripe.control import Control
+from sandbox.stripe.ids import Ids
+from sandbox.stripe.outbox import Outbox
+from sandbox.stripe.store import Json, Store
+from sandbox.stripe.world import World
+
+log = logging.getLogger(__name__)
+
+API_KEY: Final = "sk_test_sandbox0000000000000000"
+PUBLISHABLE_KEY: Final = "pk_test_sandbox0000000000000000"
+WEBHOOK_SECRET: Final = "whsec_sandbox000000000000000000000000"  # noqa: S105  # opens nothing
+# How often what has changed is written down, in seconds.
+_SAVE_SECONDS: Final = 5.0
+
+
+class StripeSandbox:
+    """Stripe, as far as the service can tell.
+
+    `start` is the first second on its clock, now where none is given; with `runs` the clock goes
+    on with the real one. `data` is a file from which it starts and in which it leaves everything.
+    Webhooks are signed with the real time, or with `signing_time`, since that is what a receiver
+    compares them with; of `deliveries_at_once` one keeps them in order. `inspect` is called with
+    everything that is answered, and with every event.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: str = "sandbox",
+        start: Seconds | None = None,
+        runs: bool = True,
+        data: Path | None = None,
+        api_key: str = API_KEY,
+        publishable_key: str = PUBLISHABLE_KEY,
+        webhook_secret: str = WEBHOOK_SECRET,
+        signing_time: Callable[[], float] = time.time,
+        deliveries_at_once: int = 1,
+        inspect: Inspect | None = None,
+    ) -> None:
+        if not api_key.startswith("sk_test_"):
+            raise ValueError("the sandbox refuses a key that is no test key")
+        store = Store()
+        self.clock = Clock(start, runs=runs)
+        self.outbox = Outbox(store, self.clock.now, signing_time, inspect)
+        self.outbox.concurrency = deliveries_at_once
+        self.world = World(
+            Ids(seed), self.clock, api_key, publishable_key, self.outbox, store=store
+        )
+        self.control = Control(self.world, self.advance_to)
+        self.app = App(self.world, self.control, inspect)
+        self.api_key = api_key
+        self.publishable_key = publishable_key
+        self.webhook_secret = webhook_secret
+        self._data = data
+        self._server: uvicorn.Server | None = None
+        self._living: asyncio.Task[None] | None = None
+        self._jumping = asyncio.Lock()
+        self._saved: dict[str, int] = {}
+
+    @property
+    def url(self) -> str:
+        """Where it is reached."""
+        return self.world.url
+
+    async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
+        """Serve on this port, or on any that is free; return once requests are answered."""
+        self._load()
+        listener = _listen(host, port)
+        self.world.url = f"http://{host}:{listener.getsockname()[1]}"
+        config = uvicorn.Config(
+            self.app, log_level="warning", lifespan="off", access_log=False, ws="none"
+        )
+        config.load()
+        # Driven by hand: uvicorn's own `serve` takes over the signals of whoever embeds it.
+        self._server = uvicorn.Server(config)
+        self._server.lifespan = config.lifespan_class(config)
+        await self._server.startup(sockets=[listener])
+        self._living = asyncio.create_task(self._live())
+        self._living.add_done_callback(_report)
+
+    async def stop(self) -> None:
+        """Stop serving, and write everything down where a file for that was given."""
+        self.control.release_faults()
+        if self._living is not None:
+            self._living.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._living
+            self._living = None
+        if self._server is not None:
+            await self._server.shutdown()
+            self._server = None
+        await self.outbox.close()
+        self.save()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def listen(self, url: str, *events: str) -> Json:
+        """Have the webhooks of these types sent there, signed with `webhook_secret`.
+
+        An address that listens already, as after a start on the same data, is not added again.
+        """
+        wanted = list(events) or ["*"]
+        for endpoint in self.world.store.all("webhook_endpoint"):
+            if endpoint["url"] == url:
+                endpoint["enabled_events"] = wanted
+                self.world.store.note(endpoint)["secret"] = self.webhook_secret
+                return endpoint
+        return webhook_endpoints.add(self.world, url, wanted, self.webhook_secret)
+
+    async def advance(self, *, days: float = 0, hours: float = 0, seconds: Seconds = 0) -> None:
+        """Let so much time pass at once, with all that happens in it."""
+        passed = int(days * 24 * 60 * 60 + hours * 60 * 60) + seconds
+        await self.advance_to(self.clock.now() + passed)
+
+    async def advance_to(self, moment: Seconds) -> None:
+        """Let time pass until this moment: whatever is due happens at its time, in order.
+
+        Webhooks of one moment have been sent, and their answers received, before the next.
+        """
+        async with self._jumping:
+            try:
+                await self.outbox.deliver_due()
+                while (due := self._next_due()) is not None and due <= moment:
+                    self.clock.hold(due)
+                    self._do_due()
+                    await self.outbox.deliver_due()
+                self.clock.hold(moment)
+            finally:
+                self.clock.release()
+
+    async def settle(self) -> None:
+        """Wait until every webhook that is due has been answered."""
+        await self.outbox.deliver_due()
+
+    def save(self) -> None:
+        """Write everything down, if a file for that was given."""
+        if self._data is None:
+            return
+        self._saved = dict(self.world.ids.issued)
+        snapshot = {
+            "now": self.clock.now(),
+            "issued": self.world.ids.issued,
+            "store": self.world.store.dump(),
+            "timers": self.world.timers.dump(),
+            "outbox": self.outbox.dump(),
+            "keys": self.app.keys.dump(),
+        }
+        self._data.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._data.with_suffix(".new")
+        draft.write_bytes(msgspec.json.encode(snapshot))
+        draft.replace(self._data)
+
+    def _load(self) -> None:
+        if self._data is None or not self._data.exists():
+            return
+        snapshot = msgspec.json.decode(self._data.read_bytes())
+        self.world.ids.issued = snapshot["issued"]
+        self.world.store.load(snapshot["store"])
+        self.world.timers.load(snapshot["timers"])
+        self.outbox.load(snapshot["outbox"])
+        self.app.keys.load(snapshot["keys"])
+        self.clock.hold(snapshot["now"])
+        self.clock.release()
+
+    def _next_due(self) -> Seconds | None:
+        dues = (self.world.timers.next_due(MAIN), self.outbox.next_due())
+        return min((due for due in dues if due is not None), default=None)
+
+    def _do_due(self) -> None:
+        timers = self.world.timers
+        while (due := timers.next_due(MAIN)) is not None and due <= self.clock.now():
+            jobs.do_next(self.world, MAIN)
+
+    async def _live(self) -> None:
+        """Deliver webhooks as they come, and do what is due as the clock runs."""
+        last_save = time.monotonic()
+        while True:
+            self.outbox.news.clear()
+            if self.clock.runs and not self._jumping.locked():
+                self._do_due()
+            await self.outbox.deliver_due()
+            news = self.world.ids.issued != self._saved
+            if news and time.monotonic() - last_save > _SAVE_SECONDS:
+                self.save()
+                last_save = time.monotonic()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.outbox.news.wait(), self._pause())
+
+    def _pause(self) -> float | None:
+        """How long nothing is due, at most as long as nothing is to be written down."""
+        if not self.clock.runs:
+            return None
+        due = self._next_due()
+        wait = _SAVE_SECONDS if due is None else due - self.clock.now()
+        return min(max(wait, 0.05), _SAVE_SECONDS)
+
+
+def _report(living: asyncio.Task[None]) -> None:
+    """Say so at once where webhooks and time have stopped for a fault of the sandbox's own."""
+    if not living.cancelled() and (error := living.exception()) is not None:
+        log.error("The sandbox stopped delivering webhooks", exc_info=error)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    # Only where a socket names TCP does asyncio turn off the delay of its small packets.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,151 @@
+"""The sandbox as a program: it starts, stops, and starts again on the same data."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stripe
+
+from sandbox.stripe import forms
+from sandbox.stripe.errors import ValidationError
+from sandbox.stripe.server import StripeSandbox
+from tests.sandbox import schema
+from tests.sandbox.conftest import START
+from tests.sandbox.receiver import Receiver
+from tests.sandbox.shop import Shop
+
+
+def _client(sandbox: StripeSandbox, transport: stripe.HTTPXClient) -> stripe.StripeClient:
+    return stripe.StripeClient(
+        sandbox.api_key, base_addresses={"api": sandbox.url}, http_client=transport
+    )
+
+
+async def test_it_goes_on_where_it_left_off(tmp_path: Path) -> None:
+    """Objects, time, webhooks on their way and idempotency keys survive; ids do not repeat."""
+    data = tmp_path / "stripe.json"
+    transport = stripe.HTTPXClient()
+    product: stripe.params.ProductCreateParams = {"name": "x"}
+    async with Receiver() as receiver:
+        receiver.status = 500
+        async with StripeSandbox(start=START, runs=False, data=data) as sandbox:
+            sandbox.listen(receiver.url)
+            client = _client(sandbox, transport)
+            shop = Shop(sandbox, client)
+            customer = await shop.customer()
+            subscription = await shop.subscription(
+                customer, await shop.price(), trial_period_days=7
+            )
+            made = await client.v1.products.create_async(product, {"idempotency_key": "one"})
+            known = await client.v1.products.list_async()
+            await sandbox.settle()
+        receiver.status = 200
+        receiver.deliveries.clear()
+        async with StripeSandbox(start=START, runs=False, data=data) as sandbox:
+            client = _client(sandbox, transport)
+            await sandbox.advance(hours=1)
+            assert "customer.subscription.created" in receiver.types
+            again = await client.v1.products.create_async(product, {"idempotency_key": "one"})
+            assert again.id == made.id
+            other = await client.v1.products.create_async(product)
+            assert other.id not in [p.id for p in known.data]
+            await sandbox.advance(days=8)
+            shown = await client.v1.subscriptions.retrieve_async(subscription.id)
+            assert shown.status == "active"
+    await transport.close_async()  # type: ignore[no-untyped-call]  # the SDK's own
+
+
+async def test_a_clock_that_runs_goes_on_from_where_it_jumped() -> None:
+    async with StripeSandbox(start=START) as sandbox:
+        await sandbox.advance(days=180)
+        assert 0 <= sandbox.clock.now() - START - 180 * 24 * 60 * 60 < 60
+
+
+def test_it_refuses_to_play_with_a_live_key() -> None:
+    with pytest.raises(ValueError, match="test key"):
+        StripeSandbox(api_key="sk_live_0123456789")
+
+
+async def test_a_taken_port_is_an_error() -> None:
+    async with StripeSandbox() as sandbox:
+        port = int(sandbox.url.rpartition(":")[2])
+        with pytest.raises(OSError, match="in use"):
+            await StripeSandbox().start(port)
+
+
+async def test_the_program_says_how_to_reach_it_and_stops_when_told(tmp_path: Path) -> None:
+    data = tmp_path / "data" / "stripe.json"
+    program = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "sandbox.stripe", "--port", "0", "--data", str(data)),
+        stdout=subprocess.PIPE,
+        env=os.environ,
+    )
+    assert program.stdout is not None
+    said: dict[str, str] = {}
+    while "STRIPE_WEBHOOK_SECRET" not in said:
+        name, _, value = (await program.stdout.readline()).decode().strip().partition("=")
+        said[name] = value
+    transport = stripe.HTTPXClient()
+    client = stripe.StripeClient(
+        said["STRIPE_SECRET_KEY"],
+        base_addresses={"api": said["STRIPE_API_BASE"]},
+        http_client=transport,
+    )
+    await client.v1.customers.create_async()
+    await transport.close_async()  # type: ignore[no-untyped-call]  # the SDK's own
+    program.send_signal(signal.SIGTERM)
+    assert await program.wait() == 0
+    assert data.exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "form"),
+    [
+        ("a=1&b=x+y%26z", {"a": "1", "b": "x y&z"}),
+        ("a[b][c]=1", {"a": {"b": {"c": "1"}}}),
+        ("a[0][b]=1&a[1][b]=2", {"a": {"0": {"b": "1"}, "1": {"b": "2"}}}),
+        ("a[]=1&a[]=2", {"a": {"0": "1", "1": "2"}}),
+        ("a[][b]=1&a[][c]=2&a[][b]=3", {"a": {"0": {"b": "1", "c": "2"}, "1": {"b": "3"}}}),
+        ("a=", {"a": ""}),
+    ],
+)
+def test_forms_are_read_as_the_sdks_and_the_cli_write_them(body: str, form: Any) -> None:
+    assert forms.decode(body) == form
+
+
+@pytest.mark.parametrize("body", ["a=1&a[b]=2", "a[b=1", "a]=1", "[a]=1"])
+def test_a_form_that_contradicts_itself_is_refused(body: str) -> None:
+    with pytest.raises(ValidationError):
+        forms.decode(body)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"email": 1}, "customer.email: 1 is not a"),
+        ({"created": None}, "customer.created: null"),
+        ({"colour": "red"}, "customer.colour: not a field"),
+        ({"tax_exempt": "sometimes"}, "customer.tax_exempt: 'sometimes' is none of"),
+        ({"invoice_settings": {"footer": 1}}, "customer.invoice_settings.footer: 1 is not a"),
+    ],
+)
+async def test_the_check_of_shapes_can_fail(change: dict[str, Any], problem: str) -> None:
+    """What every other test relies on."""
+    async with StripeSandbox() as sandbox:
+        transport = stripe.HTTPXClient()
+        customer = (await _client(sandbox, transport).v1.customers.create_async()).to_dict()
+        await transport.close_async()  # type: ignore[no-untyped-call]  # the SDK's own
+    schema.check(customer)
+    with pytest.raises(schema.SchemaError, match=problem):
+        schema.check(customer | change)
+
+
+def test_the_check_of_shapes_misses_a_field_that_must_be_there() -> None:
+    with pytest.raises(schema.SchemaError, match=r"customer\.livemode: missing"):
+        schema.check({"object": "customer", "id": "cus_1", "created": 1})
