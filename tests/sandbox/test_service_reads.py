@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import stripe
 
+from adapters.stripe.api import StripeApi
 from adapters.stripe.payment_provider import StripePaymentProvider
 from adapters.stripe.webhooks import StripeWebhooks
 from domain import commands
@@ -109,7 +110,8 @@ async def test_the_service_can_ask_for_what_it_must_know(
     )
     subscription = await shop.subscription(customer, current, metadata=user)
     offers = price_list()
-    provider = StripePaymentProvider(stripe_sandbox.api_key, stripe_sandbox.url, offers)
+    api = StripeApi(stripe_sandbox.api_key, stripe_sandbox.url)
+    provider = StripePaymentProvider(api, offers)
     try:
         found = await provider.fetch_customer(customer.id)
         assert found is not None
@@ -122,4 +124,4 @@ async def test_the_service_can_ask_for_what_it_must_know(
         assert prices.current["general_monthly"] == current.id
         assert set(prices.by_ref) == {old.id, current.id}
     finally:
-        await provider.close()
+        await api.close()
