@@ -273,6 +273,8 @@ class Subscription:
             raise PlanNotChangeable(
                 f"it is {self.status}: settle what is owed in the portal, then change the plan"
             )
+        if self.facts.cancel_at is not None:
+            raise PlanNotChangeable("its end is scheduled: resume it first, then change the plan")
 
     # What the provider reports
 

@@ -38,6 +38,7 @@ class StripeStub:
     def __init__(self) -> None:
         self.customers: dict[str, dict[str, Any]] = {}
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None

@@ -36,8 +36,9 @@ class EnsureCustomer:
         ProviderUnavailable and ProviderRefused.
         """
         async with self._unit_of_work() as uow:
-            known = await _current(uow, user)
+            # Counted first: whoever commits between the two is then seen as the link.
             generation = await uow.customers.count_of(user.id)
+            known = await _current(uow, user)
         if known is not None:
             return known
         if user.email is None:

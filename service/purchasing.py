@@ -120,7 +120,7 @@ class Purchasing:
                 customer.customer_ref,
                 history,
                 0 if used else self._trial_period_days,
-                f"purchase:{user.id}:{history.position}",
+                f"purchase:{user.id}:{customer.customer_ref}:{history.position}",
             )
             try:
                 result = await attempt(situation)

@@ -100,12 +100,6 @@ def _webhook_secrets(value: str) -> tuple[str, ...]:
     return secrets
 
 
-def _hmac_secret(value: str) -> str:
-    if len(value.encode()) < 32:  # RFC 7518, section 3.2: as long as the hash of HS256
-        raise ValueError("must be 32 bytes or longer, so that it cannot be guessed")
-    return value
-
-
 def _pem(value: str) -> str:
     # Line breaks do not survive in every place that keeps environment variables.
     pem = value.replace("\\n", "\n").strip()
@@ -257,8 +251,8 @@ class Settings:
     )
     jwt_secret: str | None = _variable(
         "JWT_SECRET",
-        _hmac_secret,
-        "A secret shared with the identity provider, 32 bytes or longer",
+        _text,
+        "A secret shared with the identity provider; 32 bytes or longer with a live key",
         secret=True,
         required=False,
     )
@@ -272,6 +266,7 @@ class Settings:
         "ALLOWED_REDIRECT_ORIGINS",
         _origins,
         "Origins that buyers may be sent back to, comma-separated, as https://app.example.com",
+        default="http://localhost:3000,http://localhost:5173,http://localhost:8000",
     )
     rate_limit_per_minute: int = _variable(
         "RATE_LIMIT_PER_MINUTE",
@@ -363,6 +358,7 @@ def load(command: CommandName, environment: Mapping[str, str]) -> Settings:
         except ValueError as error:
             problems.append(f"{VARIABLES[name].name} {error}")
     problems += _modes_differ(values)
+    problems += _guessable(values)
     if "jwt_issuer" in USED_BY[command]:
         problems += _not_one_key(values, environment)
     if problems:
@@ -393,6 +389,15 @@ def _read(variable: Variable, environment: Mapping[str, str]) -> object:
         state = "is not set" if raw is None else "is empty"
         raise ValueError(f"{state}: {variable.help}")
     return variable.parse(raw)
+
+
+def _guessable(values: Mapping[str, Any]) -> list[str]:
+    """Where money is real a secret must be as long as the hash (RFC 7518, section 3.2)."""
+    live = (values.get("stripe_secret_key") or "").split("_")[1:2] == ["live"]
+    secret = values.get("jwt_secret")
+    if live and secret is not None and len(secret.encode()) < 32:
+        return ["JWT_SECRET must be 32 bytes or longer with a live key: it could be guessed"]
+    return []
 
 
 def _modes_differ(values: Mapping[str, Any]) -> list[str]:

@@ -81,8 +81,10 @@ Answer = TypeVar("Answer")
 
 # Seconds that the worker waits for the first answer about prices.
 _PRICES_MAY_TAKE = 2.0
-# Intake, inbox, outbox, partitions, two listeners, health check, and some for what users do.
-_POOL_SIZE = 12
+# Intake, inbox, outbox, partitions, two listeners, health check, and one to spare.
+_POOL_SIZE = 8
+# What users do has connections of its own: however much they ask for, webhooks are taken.
+_USERS_POOL_SIZE = 8
 
 
 def price_list(settings: Settings) -> PriceList:
@@ -146,6 +148,12 @@ class Container(containers.DeclarativeContainer):
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
 
+    users_engine = providers.Singleton(
+        create_engine,
+        settings.provided.database_url,
+        name="payments users",
+        pool_size=_USERS_POOL_SIZE,
+    )
     engine = providers.Singleton(
         create_engine, settings.provided.database_url, name="payments", pool_size=_POOL_SIZE
     )
@@ -178,12 +186,17 @@ class Container(containers.DeclarativeContainer):
     )
     intake: providers.Provider[Intake] = providers.Singleton(PostgresIntake, engine)
     unit_of_work: providers.Provider[UnitOfWork] = providers.Factory(PostgresUnitOfWork, engine)
+    users_unit_of_work: providers.Provider[UnitOfWork] = providers.Factory(
+        PostgresUnitOfWork, users_engine
+    )
     partitions: providers.Provider[Partitions] = providers.Singleton(PostgresPartitions, engine)
     wakeups: providers.Provider[Wakeups] = providers.Singleton(PostgresWakeups, engine)
     idempotency_keys: providers.Provider[IdempotencyKeys] = providers.Singleton(
-        PostgresIdempotencyKeys, engine
+        PostgresIdempotencyKeys, users_engine
     )
-    settlements: providers.Provider[Settlements] = providers.Singleton(PostgresSettlements, engine)
+    settlements: providers.Provider[Settlements] = providers.Singleton(
+        PostgresSettlements, users_engine
+    )
     event_publisher: providers.Provider[EventPublisher] = providers.Singleton(
         RabbitMQEventPublisher, settings.provided.rabbitmq_url
     )
@@ -217,25 +230,29 @@ class Container(containers.DeclarativeContainer):
     origins = providers.Singleton(RedirectOrigins, settings.provided.allowed_redirect_origins)
     offers = providers.Singleton(Offers, prices, learn_prices)
     ensure_customer = providers.Singleton(
-        EnsureCustomer, unit_of_work.provider, purchases, livemode=settings.provided.livemode
+        EnsureCustomer, users_unit_of_work.provider, purchases, livemode=settings.provided.livemode
     )
     purchasing = providers.Singleton(
         Purchasing,
-        unit_of_work.provider,
+        users_unit_of_work.provider,
         purchases,
         ensure_customer,
         offers,
         trial_period_days=settings.provided.trial_period_days,
     )
     owned_subscription = providers.Singleton(
-        OwnedSubscription, unit_of_work.provider, purchases, billing
+        OwnedSubscription, users_unit_of_work.provider, purchases, billing
     )
-    view_subscription = providers.Singleton(ViewSubscription, unit_of_work.provider, viewer, clock)
+    view_subscription = providers.Singleton(
+        ViewSubscription, users_unit_of_work.provider, viewer, clock
+    )
     use_cases = providers.Singleton(
         UseCases,
         ensure_customer=ensure_customer,
         start_checkout=providers.Singleton(StartCheckout, purchasing, purchases, origins, clock),
-        open_portal=providers.Singleton(OpenPortal, unit_of_work.provider, purchases, origins),
+        open_portal=providers.Singleton(
+            OpenPortal, users_unit_of_work.provider, purchases, origins
+        ),
         subscribe=providers.Singleton(Subscribe, purchasing, purchases),
         view_subscription=view_subscription,
         change_plan=providers.Singleton(
@@ -244,10 +261,10 @@ class Container(containers.DeclarativeContainer):
         cancel_subscription=providers.Singleton(
             CancelSubscription, owned_subscription, billing, viewer, clock
         ),
-        list_invoices=providers.Singleton(ListInvoices, unit_of_work.provider, billing),
+        list_invoices=providers.Singleton(ListInvoices, users_unit_of_work.provider, billing),
         sync_checkout=providers.Singleton(
             SyncCheckout,
-            unit_of_work.provider,
+            users_unit_of_work.provider,
             purchases,
             intake,
             settlements,
@@ -359,6 +376,7 @@ async def run_container(
         await container.intake().close()
         await container.payment_provider().close()
         await container.engine().dispose()
+        await container.users_engine().dispose()
 
 
 async def _work(container: Container, stop: asyncio.Event) -> None:

@@ -57,6 +57,9 @@ async def serve(app: Litestar, host: str, port: int, stop: asyncio.Event) -> Non
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        # Or an answer of two writes waits 40 ms for an acknowledgement. Accepted connections
+        # inherit it; asyncio sets it by itself only on sockets that were made with a protocol.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         raise CannotListen(
             f"cannot listen on {host}:{port} ({error.strerror}): "

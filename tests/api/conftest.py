@@ -209,6 +209,7 @@ async def world_of(
         await container.lookups().close()
         await container.stripe_api().close()
         await container.engine().dispose()
+        await container.users_engine().dispose()
 
 
 @pytest.fixture

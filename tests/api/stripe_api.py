@@ -485,6 +485,7 @@ async def serve_stripe_api(now: Callable[[], int]) -> AsyncIterator[StripeApi]:
 async def serve(app: Any) -> AsyncIterator[str]:
     """Serve an ASGI application in this event loop; gives its address."""
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each answer waits 40 ms
     server = uvicorn.Server(
         uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
     )

@@ -24,7 +24,6 @@ def test_each_wrong_or_missing_setting_is_named_in_a_line_of_its_own(
         ["payments", "serve:", "STRIPE_WEBHOOK_SECRET"],
         ["payments", "serve:", "JWT_ISSUER"],
         ["payments", "serve:", "JWT_AUDIENCE"],
-        ["payments", "serve:", "ALLOWED_REDIRECT_ORIGINS"],
         ["payments", "serve:", "STRIPE_SECRET_KEY"],
         ["payments", "serve:", "RABBITMQ_URL"],
         ["payments", "serve:", "JWT_SECRET"],

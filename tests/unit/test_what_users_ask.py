@@ -138,3 +138,10 @@ def test_only_what_is_paid_for_or_on_trial_changes_its_plan() -> None:
     for status in ("incomplete", "past_due", "unpaid", "paused", "canceled", "expired"):
         with pytest.raises(PlanNotChangeable):
             subscription(status).check_plan_changeable()
+
+
+def test_what_is_about_to_end_does_not_change_its_plan() -> None:
+    """A year would be paid for, and a month be had."""
+    ending = subscription("active", cancel_at=datetime(2026, 1, 1, tzinfo=UTC))
+    with pytest.raises(PlanNotChangeable, match="resume"):
+        ending.check_plan_changeable()

@@ -34,6 +34,16 @@ async def test_every_provider_can_be_built_without_any_server(
     assert isinstance(built["worker"], Worker)
     await container.payment_provider().close()
     await container.engine().dispose()
+    await container.users_engine().dispose()
+
+
+def test_what_users_do_takes_no_connection_from_webhooks_and_workers(
+    container: wiring.Container,
+) -> None:
+    users = container.users_unit_of_work()._engine  # type: ignore[attr-defined]
+    assert users is container.users_engine()
+    assert users is not container.engine()
+    assert container.intake()._engine is container.engine()  # type: ignore[attr-defined]
 
 
 def test_a_worker_is_built_from_the_settings_of_a_worker_alone() -> None:
