@@ -30,6 +30,7 @@ class OwnedSubscription:
         async with self._unit_of_work() as uow:
             known = await uow.subscriptions.of_user(user.id)
             customer_ref = await uow.customers.reference_of(user.id)
+            had_trial = await uow.trials.redeemed(user.id)
         found: ProviderSubscription | None = None
         references = [s.subscription_ref for s in known if s.id == subscription_id]
         if references:
@@ -39,4 +40,9 @@ class OwnedSubscription:
             found = next((s for s in history.subscriptions if s.id == subscription_id), None)
         if found is None:
             raise NotFound("subscription-not-found", "you have no such subscription")
+        if found.snapshot.shows_a_used_trial and not had_trial:
+            # Its webhook says so too, but may be late; canceled meanwhile, it proves nothing.
+            async with self._unit_of_work() as uow:
+                await uow.trials.redeem([user.id])
+                await uow.commit()
         return found

@@ -82,6 +82,22 @@ async def test_who_had_a_trial_gets_none(world: World) -> None:
     assert "trial_period_days" not in world.stripe.all("checkout.session")[-1]["_data"]
 
 
+async def test_a_trial_that_is_canceled_before_its_webhook_arrives_is_had_all_the_same(
+    world: World,
+) -> None:
+    user = world.somebody()
+    bought = world.stripe.complete((await user.checkout()).json()["sessionId"])
+    world.clock.move(days=1)
+    canceled = await user(
+        "DELETE", f"/subscriptions/{subscription_id(bought['id'])}?immediately=true"
+    )
+    assert canceled.status_code == 200
+
+    await user.checkout()
+
+    assert "trial_period_days" not in world.stripe.all("checkout.session")[-1]["_data"]
+
+
 @pytest.mark.parametrize("price", ["price_of_somebody_else", "general_monthly", "price_1"])
 async def test_only_a_price_that_is_sold_can_be_bought(world: World, price: str) -> None:
     answer = await world.somebody().checkout(price)
