@@ -43,6 +43,12 @@ class ProviderUnavailable(Exception):
         self.retry_after = retry_after
 
 
+class RecordedFailure(ProviderUnavailable):
+    """The provider failed, and will repeat its failure for this operation: only another one, for
+    the same purpose, can succeed. Whether anything was done must be looked up.
+    """
+
+
 class ProviderRefused(Exception):
     """The provider turned a request down, and would do so again. `code` is its own short reason;
     nothing of its words is kept, because they name ids.

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 
 from domain.customer import Customer
 from ports.authentication import User
+from ports.payment_provider import ProviderUnavailable, RecordedFailure
 from ports.purchases import Purchases
 from ports.unit_of_work import ConcurrentChange, UnitOfWork
+from service.operation_names import nth
 from service.refusals import Unacceptable
 
 log = structlog.get_logger(__name__)
+
+
+# Failures that the provider may have recorded before it is left alone.
+_TRIES: Final = 5
 
 
 class EnsureCustomer:
@@ -45,9 +53,7 @@ class EnsureCustomer:
             raise Unacceptable(
                 "email-needed", "the token names no email address, which a customer needs"
             )
-        reference = await self._purchases.create_customer(
-            user.id, user.email, user.name, operation=f"customer:{user.id}:{generation}"
-        )
+        reference = await self._create(user, user.email, f"customer:{user.id}:{generation}")
         customer = Customer(user.id, reference, user.email, user.name, self._livemode)
         try:
             async with self._unit_of_work() as uow:
@@ -62,6 +68,14 @@ class EnsureCustomer:
             return known
         log.info("customer_linked", user_id=str(user.id))
         return customer
+
+    async def _create(self, user: User, email: str, operation: str) -> str:
+        for spoilt in range(_TRIES):
+            with contextlib.suppress(RecordedFailure):
+                return await self._purchases.create_customer(
+                    user.id, email, user.name, operation=nth(operation, spoilt)
+                )
+        raise ProviderUnavailable("the provider keeps failing to create a customer")
 
 
 async def _current(uow: UnitOfWork, user: User) -> Customer | None:

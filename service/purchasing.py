@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 from domain.plans import Offer, PriceList
 from domain.subscription import Status
 from ports.authentication import User
+from ports.payment_provider import RecordedFailure
 from ports.purchases import (
     CheckoutStatus,
     History,
@@ -27,6 +28,7 @@ from ports.purchases import (
 from ports.unit_of_work import UnitOfWork
 from service.ensure_customer import EnsureCustomer
 from service.learn_prices import LearnPrices
+from service.operation_names import nth
 from service.refusals import Conflict, Unacceptable
 
 T = TypeVar("T")
@@ -110,6 +112,8 @@ class Purchasing:
             ]
         if elsewhere:
             raise _already_subscribed(elsewhere[0].status)
+        failure: RecordedFailure | None = None
+        spoilt = 0
         for _ in range(_ROUNDS):
             history = await self._purchases.history(customer.customer_ref)
             for running in history.subscriptions:
@@ -120,14 +124,19 @@ class Purchasing:
                 customer.customer_ref,
                 history,
                 0 if used else self._trial_period_days,
-                f"purchase:{user.id}:{customer.customer_ref}:{history.position}",
+                nth(f"purchase:{user.id}:{customer.customer_ref}:{history.position}", spoilt),
             )
             try:
                 result = await attempt(situation)
             except OperationConflict:
                 continue
+            except RecordedFailure as error:
+                failure, spoilt = error, spoilt + 1
+                continue
             if result is not None:
                 return result
+        if failure is not None:
+            raise failure
         raise Conflict(
             "purchase-under-way",
             "another purchase of yours is just being started: try again in a moment",

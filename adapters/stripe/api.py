@@ -13,7 +13,12 @@ from stripe import RequestOptions
 
 from adapters.stripe.circuit import Circuit, CircuitOpen
 from domain.errors import InvalidMoney
-from ports.payment_provider import CardDeclined, ProviderRefused, ProviderUnavailable
+from ports.payment_provider import (
+    CardDeclined,
+    ProviderRefused,
+    ProviderUnavailable,
+    RecordedFailure,
+)
 from ports.purchases import OperationConflict
 
 log = structlog.get_logger(__name__)
@@ -122,6 +127,12 @@ def _is_outage(error: stripe.StripeError) -> bool:
     return status is None or status == 429 or status >= 500
 
 
+def _is_replayed(error: stripe.StripeError) -> bool:
+    """Whether this is the first result of its key again. (Stripe: Idempotent requests)"""
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    return headers.get("idempotent-replayed") == "true"
+
+
 def _translate(operation: str, error: stripe.StripeError) -> Exception:
     match error:
         case stripe.CardError():
@@ -136,6 +147,5 @@ def _translate(operation: str, error: stripe.StripeError) -> Exception:
         case _:
             # Keys that are wrong or lack a right end here too: that is ours to mend, not theirs.
             status = f" (HTTP {error.http_status})" if error.http_status else ""
-            return ProviderUnavailable(
-                f"Stripe did not answer {operation}: {type(error).__name__}{status}"
-            )
+            kind = RecordedFailure if _is_replayed(error) else ProviderUnavailable
+            return kind(f"Stripe did not answer {operation}: {type(error).__name__}{status}")

@@ -146,6 +146,7 @@ class StripeApi:
         self.sent.append(request)
         self.reached.set()
         await self.released.wait()
+        replayed = request.key in self._remembered
         status, answer = self._answer(request)
         await send(
             {
@@ -156,6 +157,7 @@ class StripeApi:
                     (b"request-id", b"req_for_tests"),
                     # Tests need no second try to know that the first one failed.
                     *([(b"stripe-should-retry", b"false")] if status >= 500 else []),
+                    *([(b"idempotent-replayed", b"true")] if replayed else []),
                 ],
             }
         )
@@ -164,10 +166,6 @@ class StripeApi:
     def _answer(self, request: Sent) -> tuple[int, Object]:
         if self.down:
             return 503, {"error": {"type": "api_error", "message": "down"}}
-        for index, (path, refused) in enumerate(self.failures):
-            if re.search(path, request.path):
-                del self.failures[index]
-                return refused.status, {"error": refused.error}
         known = self._remembered.get(request.key) if request.key else None
         if known is not None:
             first, status, answer = known
@@ -175,6 +173,12 @@ class StripeApi:
                 return status, answer
             error = {"type": "idempotency_error", "message": f"Key {request.key} was used"}
             return 400, {"error": error}
+        for index, (path, refused) in enumerate(self.failures):
+            if re.search(path, request.path):
+                del self.failures[index]
+                if request.key and refused.status == 500:  # which it replays like any result
+                    self._remembered[request.key] = (request, 500, {"error": refused.error})
+                return refused.status, {"error": refused.error}
         try:
             status, answer = 200, self._carry_out(request)
         except Refused as refused:

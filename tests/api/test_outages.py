@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 import stripe
+from httpx import Response
 
 from adapters.stripe.circuit import FAILURES, PAUSE, Circuit, CircuitOpen
-from tests.api.conftest import MONTHLY, World
+from tests.api.conftest import MONTHLY, Somebody, World
 from tests.api.stripe_api import Refused, card_declined
 
 
@@ -158,3 +161,24 @@ async def test_calls_have_a_time_out_and_bounded_retries(world: World) -> None:
     await world.somebody()("POST", "/customers")
 
     assert len([sent for sent in world.stripe.sent if sent.path == "/v1/customers"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "buy"),
+    [
+        ("/v1/checkout/sessions$", lambda user: user.checkout()),
+        ("/v1/subscriptions$", lambda user: user.subscribe()),
+        ("/v1/customers$", lambda user: user("POST", "/customers")),
+    ],
+    ids=["checkout", "subscribe", "customers"],
+)
+async def test_a_failure_that_stripe_has_recorded_keeps_nobody_from_buying(
+    world: World, path: str, buy: Callable[[Somebody], Awaitable[Response]]
+) -> None:
+    """Stripe repeats the first result of a key for a day, a 500 included."""
+    user = world.somebody()
+    world.stripe.fail(path, Refused(500, "it broke", type="api_error"))
+
+    failed, again = await buy(user), await buy(user)
+
+    assert (failed.status_code, again.status_code) == (503, 200)
