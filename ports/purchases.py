@@ -67,7 +67,7 @@ class ProviderSubscription:
 
     `price` is what is paid for one interval, None where that cannot be said in one amount;
     `item_ref` is the part of it that bears the price. `fingerprint` is that of the Terms it was
-    begun with.
+    begun with. `change_pending`: an earlier change of plan waits for its payment.
     """
 
     subscription_ref: str
@@ -78,6 +78,7 @@ class ProviderSubscription:
     price: Money | None
     item_ref: str | None
     fingerprint: str | None
+    change_pending: bool = False
 
     @property
     def id(self) -> UUID:

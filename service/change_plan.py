@@ -115,6 +115,13 @@ class ChangePlan:
         offer = await self._offers.find(price_ref)
         found = await self._owned(user, subscription_id)
         found.as_aggregate(user.id).check_plan_changeable()
+        if found.change_pending:
+            # Its invoice can still be paid, so that another one would be paid besides.
+            raise Conflict(
+                "change-pending",
+                "an earlier change of plan waits for its payment: pay the open invoice, or let it "
+                "expire, before you change again",
+            )
         if found.snapshot.price_ref == price_ref:
             raise Conflict(
                 "plan-unchanged", "this is the plan you have: there is nothing to change"

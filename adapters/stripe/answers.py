@@ -152,6 +152,7 @@ def _to_subscription(seen: Subscription, prices: PriceList) -> ProviderSubscript
         price=_amount(price),
         item_ref=item.id if item else None,
         fingerprint=terms_of(seen.metadata),
+        change_pending=seen.pending_update is not None,
     )
 
 

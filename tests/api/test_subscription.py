@@ -242,6 +242,24 @@ async def test_an_upgrade_takes_effect_only_when_paid(world: World) -> None:
     assert world.stripe.charges == []
 
 
+async def test_an_upgrade_that_waits_for_its_payment_is_not_begun_a_second_time(
+    world: World,
+) -> None:
+    """Both invoices could be paid."""
+    user = await world.subscribed(MONTHLY)
+    world.clock.move(days=15)
+    world.stripe.declines = True
+    shown = await preview(user, ORGANIZER)
+    await change(user, ORGANIZER, shown["prorationDate"])
+    world.stripe.declines = False
+
+    again = await change(user, ORGANIZER, shown["prorationDate"])
+
+    assert again.status_code == 409
+    assert again.json()["type"] == "urn:payments:problem:change-pending"
+    assert world.stripe.charges == []
+
+
 async def test_a_downgrade_is_a_credit_and_charges_nothing(world: World) -> None:
     user = await world.subscribed(ORGANIZER)
     world.clock.move(days=15)
