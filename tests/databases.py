@@ -44,6 +44,7 @@ async def migrated_url(migrated_database: str) -> AsyncIterator[str]:
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         tables = [table.fullname for table in reversed(metadata.sorted_tables)]
+        # The names are those of our own tables.
         await connection.execute("; ".join(f"DELETE FROM {table}" for table in tables))  # noqa: S608
     finally:
         await connection.close()

@@ -70,6 +70,7 @@ async def test_the_exchange_is_made_where_it_is_missing_durable_and_by_topic(
         async with await aio_pika.connect(rabbitmq_url) as connection:
             trial = await connection.channel()
             with pytest.raises(ChannelPreconditionFailed):
+                # mypy takes each of the mixed values for every parameter.
                 await trial.declare_exchange(EXCHANGE, **other)  # type: ignore[arg-type]
 
 
