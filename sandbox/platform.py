@@ -307,7 +307,9 @@ async def _serve(
 
 async def _stop(stop: asyncio.Event, task: asyncio.Task[None]) -> None:
     stop.set()
-    await task
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.result()
 
 
 async def _until_answered(url: str, task: asyncio.Task[None]) -> None:

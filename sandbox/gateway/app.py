@@ -11,7 +11,7 @@ import msgspec
 from litestar import Litestar, Request, Response, asgi, delete, get, post
 from litestar.datastructures import Cookie
 from litestar.exceptions import NotFoundException, PermissionDeniedException
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 from litestar.types import Receive, Scope, Send
 
 from sandbox.gateway import identity
@@ -120,7 +120,7 @@ def create_gateway(
         return list(DEMO_USERS)
 
     @post("/session")
-    async def sign_in(data: SignIn) -> Response[Session]:
+    async def sign_in(data: JSONBody[SignIn]) -> Response[Session]:
         user = identity.find(data.user)
         if user is None:
             raise NotFoundException("there is no such user: GET /session/users lists them")
@@ -142,7 +142,7 @@ def create_gateway(
         return status_for(user_of(request))
 
     @post("/sandbox/clock", status_code=200)
-    async def advance(request: Request[Any, Any, Any], data: Jump) -> Status:
+    async def advance(request: Request[Any, Any, Any], data: JSONBody[Jump]) -> Status:
         await stripe.advance(days=data.days)
         return status_for(user_of(request))
 
