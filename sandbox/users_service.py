@@ -1,8 +1,8 @@
 """A stand-in for the users service, and the living example of a consumer of our events.
 
 It knows nothing but the messages: no code, no table and no call of Payments. What a consumer
-owes them is in `UsersView.apply`: ignore a repeat, refuse a gap, and grant access to a user while
-any of their subscriptions grants it.
+owes them is in `UsersView.apply`: ignore a repeat, refuse a gap, take a snapshot over whatever was
+missed before it, and grant access to a user while any of their subscriptions grants it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from aio_pika.abc import AbstractIncomingMessage
 
 EXCHANGE = "payments.events"
 QUEUE = "users.payments"
-DEAD_LETTER_EXCHANGE = "users.payments.dead"
 
 GRANTING = frozenset({"trialing", "active", "past_due"})
 
@@ -44,11 +43,21 @@ class UsersView:
     repeats: int = 0
 
     def apply(self, message: Mapping[str, Any]) -> bool:
-        """Take a message in; False where it is a repeat. Raises GapError."""
+        """Take a message in; False where it is a repeat. Raises GapError.
+
+        What a gap hides comes with the next snapshot, for which `payments republish` asks.
+        """
         data = message["data"]
         subscriptions = self.users.setdefault(data["userId"], {})
         view = subscriptions.setdefault(data["subscriptionId"], SubscriptionView())
         version = int(message["sequence"])
+        if message["type"] == "payments.subscription.snapshot.v1":
+            if version < view.version:  # a late repeat of an old one
+                self.repeats += 1
+                return False
+            view.version, view.status = version, data["status"]
+            view.access_until = data["accessUntil"]
+            return True
         if version <= view.version:
             self.repeats += 1
             return False
@@ -107,9 +116,10 @@ class Consumer:
     What it refuses goes to a dead-letter queue instead of around in circles.
     """
 
-    def __init__(self, url: str, users: UsersService) -> None:
+    def __init__(self, url: str, users: UsersService, queue: str = QUEUE) -> None:
         self._url = url
         self._users = users
+        self._queue = queue
         self._connection: aio_pika.abc.AbstractRobustConnection | None = None
 
     async def __aenter__(self) -> Self:
@@ -118,18 +128,18 @@ class Consumer:
         await channel.set_qos(prefetch_count=100)
         events = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
         dead = await channel.declare_exchange(
-            DEAD_LETTER_EXCHANGE, aio_pika.ExchangeType.FANOUT, durable=True
+            f"{self._queue}.dead", aio_pika.ExchangeType.FANOUT, durable=True
         )
         dead_queue = await channel.declare_queue(
-            f"{QUEUE}.dead", durable=True, arguments={"x-queue-type": "quorum"}
+            f"{self._queue}.dead", durable=True, arguments={"x-queue-type": "quorum"}
         )
         await dead_queue.bind(dead)
         queue = await channel.declare_queue(
-            QUEUE,
+            self._queue,
             durable=True,
             arguments={
                 "x-queue-type": "quorum",
-                "x-dead-letter-exchange": DEAD_LETTER_EXCHANGE,
+                "x-dead-letter-exchange": f"{self._queue}.dead",
                 # Order matters to us, so only one consumer at a time may have the queue.
                 "x-single-active-consumer": True,
             },
