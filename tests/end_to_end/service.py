@@ -8,11 +8,12 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import httpx
 import pytest
 
 from sandbox.stripe_stub import StripeStub
-from tests.end_to_end.consumer import Inbox, consuming
+from tests.end_to_end.consumer import PATIENCE, Inbox, consuming
 from tests.end_to_end.processes import run
 from tests.stripe_payloads import (
     DAY,
@@ -131,3 +132,35 @@ def is_over(inbox: Inbox, users: set[str], lives: int) -> bool:
         <= {e["type"] for e in events}
         for events in found
     )
+
+
+async def all_published(database_url: str, ref: str | None = None) -> set[str]:
+    """The ids of all messages, or of this subscription's, once nothing is left to do for them.
+
+    Fails where a webhook was given up. The tables are another process's: there is no event to
+    wait on.
+    """
+    database = await asyncpg.connect(database_url)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while left := await database.fetch(_LEFT, ref):
+                assert not any(row["dead"] for row in left), left
+                await asyncio.sleep(0.05)
+        rows = await database.fetch(
+            "SELECT id FROM payments.outbox_events WHERE $1::text IS NULL OR ordering_key = $1", ref
+        )
+    finally:
+        await database.close()
+    return {str(row["id"]) for row in rows}
+
+
+# What is not done with, and why.
+_LEFT = """
+    SELECT ordering_key, event_type AS what, error_message AS why, outcome IS NOT NULL AS dead
+    FROM payments.stripe_webhook_events
+    WHERE NOT processed AND ($1::text IS NULL OR ordering_key = $1)
+    UNION ALL
+    SELECT ordering_key, type, NULL, false
+    FROM payments.outbox_events
+    WHERE published_at IS NULL AND ($1::text IS NULL OR ordering_key = $1)
+"""

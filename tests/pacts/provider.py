@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-import asyncpg
 from pact import Verifier
 from pact.types import Message
 
@@ -21,7 +20,7 @@ from sandbox.stripe_stub import StripeStub
 from service.event_messages import MESSAGE_TYPES
 from tests.end_to_end.consumer import Inbox
 from tests.end_to_end.processes import Process, run
-from tests.end_to_end.service import deliver
+from tests.end_to_end.service import all_published, deliver
 from tests.pacts.states import SITUATIONS
 from tests.stripe_payloads import customer
 
@@ -133,21 +132,7 @@ class RunningProvider:
         )
 
     async def _until_published(self, ref: str) -> None:
-        database = await asyncpg.connect(self._environment["DATABASE_URL"])
-        try:
-            async with asyncio.timeout(30):
-                while await database.fetchval(
-                    "SELECT count(*) FROM payments.stripe_webhook_events"
-                    " WHERE ordering_key = $1 AND NOT processed",
-                    ref,
-                ):
-                    await asyncio.sleep(0.02)
-            rows = await database.fetch(
-                "SELECT id FROM payments.outbox_events WHERE ordering_key = $1", ref
-            )
-        finally:
-            await database.close()
-        expected = {str(row["id"]) for row in rows}
+        expected = await all_published(self._environment["DATABASE_URL"], ref)
         await self._inbox.until(
             lambda: expected <= {message.message_id for message in self._inbox.messages}
         )
