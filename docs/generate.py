@@ -28,9 +28,14 @@ def settings_table() -> str:
 
 def rewritten(text: str) -> str:
     """The README with the table as it should be."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return before + BEGIN + settings_table() + END + after
+    return between(BEGIN, END, text, settings_table())
+
+
+def between(begin: str, end: str, text: str, table: str) -> str:
+    """The text with this table between the two marks, which it must have once."""
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    return before + begin + table + end + after
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import get_args
 
 from ports.unit_of_work import StorageUnavailable
-from service import events_cli, guest_commands, settings, wiring
+from service import events_cli, guest_commands, republish_cli, settings, wiring
 from service.settings import CommandName, SettingsError
 
 
@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 wiring.run(loaded, listen_on=(options.host, options.port), worker=True)
             case "events":
                 return events_cli.run(options, lambda ask: wiring.ask_inbox(loaded, ask))
+            case "republish":
+                return republish_cli.run(options, lambda ask: wiring.ask_republish(loaded, ask))
             case "catalog":
                 wiring.sync_catalog(loaded)
     except SettingsError as error:
@@ -66,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         "worker": "work off what was received and publish what follows from it",
         "serve": "api and worker in one process",
         "catalog": "have Stripe sell what the settings say",
+        "republish": "sum up subscriptions for consumers that lost messages",
         "events": "look at what was received, and have it tried again",
     }
     for name in get_args(CommandName):
@@ -79,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
             )
         if name == "events":
             events_cli.add_arguments(command)
+        if name == "republish":
+            republish_cli.add_arguments(command)
     for name, explanation in guest_commands.EXPLANATIONS.items():
         commands.add_parser(name, help=explanation)  # for the list; they read their own arguments
     return parser

@@ -297,7 +297,7 @@ VARIABLES: Final[Mapping[str, Variable]] = {
     field.name: field.metadata["variable"] for field in dataclasses.fields(Settings)
 }
 
-CommandName = Literal["migrate", "api", "worker", "serve", "events", "catalog"]
+CommandName = Literal["migrate", "api", "worker", "serve", "events", "republish", "catalog"]
 
 _LOGGING: Final = ("log_format", "log_level")
 _STRIPE: Final = (
@@ -341,6 +341,7 @@ _WORKER: Final = (
 USED_BY: Final[Mapping[CommandName, tuple[str, ...]]] = {
     "migrate": ("database_url", *_LOGGING),
     "events": ("database_url", *_LOGGING),
+    "republish": ("database_url", "past_due_grace_days", *_LOGGING),
     "api": _API,
     "worker": _WORKER,
     "serve": tuple(dict.fromkeys((*_API, *_WORKER))),

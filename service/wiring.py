@@ -68,6 +68,7 @@ from service.receive_webhook import ReceiveWebhook
 from service.redirects import RedirectOrigins
 from service.relay_outbox import RelayOutbox
 from service.replay_webhooks import ReplayWebhooks
+from service.republish import Republish
 from service.retry import RetryPolicy
 from service.settings import Settings, SettingsError
 from service.start_checkout import StartCheckout
@@ -223,6 +224,9 @@ class Container(containers.DeclarativeContainer):
         RelayOutbox, unit_of_work.provider, event_publisher, partitions, clock
     )
     replay_webhooks = providers.Singleton(ReplayWebhooks, unit_of_work.provider)
+    republish = providers.Singleton(
+        Republish, unit_of_work.provider, clock, providers.Singleton(access_policy, settings)
+    )
     worker: providers.Provider[Worker] = providers.Singleton(
         Worker, process_inbox, relay_outbox, lookups, partitions, wakeups, event_publisher
     )
@@ -337,12 +341,21 @@ def ask_inbox(
     settings: Settings, question: Callable[[ReplayWebhooks], Awaitable[Answer]]
 ) -> Answer:
     """Ask the inbox something, or have it replay something. Raises StorageUnavailable."""
+    return _ask(settings, lambda container: question(container.replay_webhooks()))
+
+
+def ask_republish(settings: Settings, question: Callable[[Republish], Awaitable[Answer]]) -> Answer:
+    """Have subscriptions summed up. Raises StorageUnavailable."""
+    return _ask(settings, lambda container: question(container.republish()))
+
+
+def _ask(settings: Settings, question: Callable[[Container], Awaitable[Answer]]) -> Answer:
     logs.configure(settings.log_format, settings.log_level)
     container = Container(settings=settings)
 
     async def ask() -> Answer:
         try:
-            return await question(container.replay_webhooks())
+            return await question(container)
         finally:
             await container.engine().dispose()
 

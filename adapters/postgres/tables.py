@@ -144,6 +144,7 @@ outbox_events = sa.Table(
     metadata,
     _id(),
     sa.Column("subscription_id", UUID(as_uuid=True), nullable=False),
+    # Below zero where it takes no number of the sequence: -1, -2, … per subscription.
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("type", sa.String(100), nullable=False),
     sa.Column("body", BYTEA, nullable=False),
