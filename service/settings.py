@@ -236,6 +236,37 @@ class Settings:
         "Failures after which a webhook is given up and waits for an operator",
         default="12",
     )
+    payload_retention_days: int = _variable(
+        "PAYLOAD_RETENTION_DAYS",
+        _number(1, 3_650),
+        "Days after which the payloads and errors of processed webhooks are erased",
+        default="35",
+    )
+    event_id_retention_days: int = _variable(
+        "EVENT_ID_RETENTION_DAYS",
+        # The provider sends and lists events for 30 days; what is forgotten sooner comes twice.
+        _number(45, 3_650),
+        "Days for which a processed webhook is known when it comes again",
+        default="400",
+    )
+    message_retention_days: int = _variable(
+        "MESSAGE_RETENTION_DAYS",
+        _number(1, 3_650),
+        "Days after which messages that were published or given up are removed",
+        default="35",
+    )
+    reconcile_interval_hours: int = _variable(
+        "RECONCILE_INTERVAL_HOURS",
+        _number(0, 720),
+        "Hours between two comparisons with Stripe; 0 for none",
+        default="24",
+    )
+    reconcile_lookback_days: int = _variable(
+        "RECONCILE_LOOKBACK_DAYS",
+        _number(1, 30),
+        "Days of Stripe's events that are looked through, of the 30 that it keeps",
+        default="7",
+    )
     jwt_jwks_url: str | None = _variable(
         "JWT_JWKS_URL",
         _url("https", "http"),
@@ -297,7 +328,9 @@ VARIABLES: Final[Mapping[str, Variable]] = {
     field.name: field.metadata["variable"] for field in dataclasses.fields(Settings)
 }
 
-CommandName = Literal["migrate", "api", "worker", "serve", "events", "catalog"]
+CommandName = Literal[
+    "migrate", "api", "worker", "serve", "events", "catalog", "reconcile", "retention"
+]
 
 _LOGGING: Final = ("log_format", "log_level")
 _STRIPE: Final = (
@@ -328,11 +361,19 @@ _API: Final = (
     *_STRIPE,
     *_LOGGING,
 )
+_RETENTION: Final = (
+    "payload_retention_days",
+    "event_id_retention_days",
+    "message_retention_days",
+)
 _WORKER: Final = (
     "database_url",
     "rabbitmq_url",
     "past_due_grace_days",
     "retry_max_attempts",
+    *_RETENTION,
+    "reconcile_interval_hours",
+    "reconcile_lookback_days",
     *_STRIPE,
     *_LOGGING,
 )
@@ -345,6 +386,8 @@ USED_BY: Final[Mapping[CommandName, tuple[str, ...]]] = {
     "worker": _WORKER,
     "serve": tuple(dict.fromkeys((*_API, *_WORKER))),
     "catalog": (*_STRIPE, *_LOGGING),
+    "reconcile": ("database_url", "reconcile_lookback_days", *_STRIPE, *_LOGGING),
+    "retention": ("database_url", *_RETENTION, *_LOGGING),
 }
 
 

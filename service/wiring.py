@@ -19,11 +19,14 @@ from adapters.http.config import PublicSettings
 from adapters.http.user_api import UseCases, user_api
 from adapters.http.users import RateLimit
 from adapters.postgres import migrate as postgres_migrate
+from adapters.postgres import privileges
 from adapters.postgres.engine import create_engine
 from adapters.postgres.health import PostgresHealth
 from adapters.postgres.idempotency import PostgresIdempotencyKeys
 from adapters.postgres.inbox import PostgresIntake
 from adapters.postgres.partitions import PostgresPartitions
+from adapters.postgres.retention import PostgresRetention
+from adapters.postgres.schedule import PostgresSchedule
 from adapters.postgres.settlements import PostgresSettlements
 from adapters.postgres.unit_of_work import PostgresUnitOfWork
 from adapters.postgres.wakeups import PostgresWakeups
@@ -33,6 +36,7 @@ from adapters.stripe.billing import StripeBilling
 from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.payment_provider import StripePaymentProvider
 from adapters.stripe.purchases import StripePurchases
+from adapters.stripe.records import StripeRecords
 from adapters.stripe.webhooks import StripeWebhooks
 from adapters.system.clock import SystemClock
 from domain.money import Money
@@ -48,7 +52,10 @@ from ports.idempotency import IdempotencyKeys
 from ports.inbox import Intake
 from ports.partitions import Partitions
 from ports.payment_provider import PaymentProvider, ProviderRefused, ProviderUnavailable
+from ports.provider_records import ProviderRecords
 from ports.purchases import OperationConflict, Purchases
+from ports.retention import Kept, Retention, Swept
+from ports.schedule import Schedule
 from ports.settlements import Settlements
 from ports.unit_of_work import UnitOfWork
 from ports.wakeups import Stage, Wakeups
@@ -57,6 +64,7 @@ from service import logs
 from service.cancel_subscription import CancelSubscription
 from service.change_plan import ChangePlan
 from service.ensure_customer import EnsureCustomer
+from service.housekeeping import Housekeeping, Job
 from service.learn_prices import LearnPrices
 from service.list_invoices import ListInvoices
 from service.open_portal import OpenPortal
@@ -65,9 +73,11 @@ from service.process_inbox import ProcessInbox, ProcessingRules
 from service.provider_lookups import ProviderLookups
 from service.purchasing import Offers, Purchasing
 from service.receive_webhook import ReceiveWebhook
+from service.reconcile import Reconcile, Reconciliation
 from service.redirects import RedirectOrigins
 from service.relay_outbox import RelayOutbox
 from service.replay_webhooks import ReplayWebhooks
+from service.retention import ApplyRetention
 from service.retry import RetryPolicy
 from service.settings import Settings, SettingsError
 from service.start_checkout import StartCheckout
@@ -77,10 +87,13 @@ from service.sync_checkout import SyncCheckout
 from service.view_subscription import Viewer, ViewSubscription
 from service.worker import Worker
 
+Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 # Seconds that the worker waits for the first answer about prices.
 _PRICES_MAY_TAKE = 2.0
+# Often enough that each time is short; nothing is erased to the minute.
+_RETENTION_EVERY = timedelta(hours=1)
 # Intake, inbox, outbox, partitions, two listeners, health check, and one to spare.
 _POOL_SIZE = 8
 # What users do has connections of its own: however much they ask for, webhooks are taken.
@@ -128,6 +141,29 @@ def public_settings(settings: Settings) -> PublicSettings:
 def access_policy(settings: Settings) -> AccessPolicy:
     """Who has access, from the settings."""
     return AccessPolicy(timedelta(days=settings.past_due_grace_days))
+
+
+def kept_for(settings: Settings) -> Kept:
+    """How long things are kept, from the settings."""
+    return Kept(
+        payloads=timedelta(days=settings.payload_retention_days),
+        event_ids=timedelta(days=settings.event_id_retention_days),
+        messages=timedelta(days=settings.message_retention_days),
+    )
+
+
+def lookback(settings: Settings) -> timedelta:
+    """Through how much of the provider's past is looked, from the settings."""
+    return timedelta(days=settings.reconcile_lookback_days)
+
+
+def jobs(settings: Settings, retention: ApplyRetention, reconcile: Reconcile) -> list[Job]:
+    """What a worker does from time to time, from the settings."""
+    found = [Job("retention", _RETENTION_EVERY, retention)]
+    if settings.reconcile_interval_hours:
+        every = timedelta(hours=settings.reconcile_interval_hours)
+        found.append(Job("reconcile", every, reconcile))
+    return found
 
 
 def token_keys(settings: Settings) -> Keys:
@@ -223,6 +259,29 @@ class Container(containers.DeclarativeContainer):
         RelayOutbox, unit_of_work.provider, event_publisher, partitions, clock
     )
     replay_webhooks = providers.Singleton(ReplayWebhooks, unit_of_work.provider)
+    schedule: providers.Provider[Schedule] = providers.Singleton(PostgresSchedule, engine)
+    retention: providers.Provider[Retention] = providers.Singleton(PostgresRetention, engine)
+    apply_retention = providers.Singleton(
+        ApplyRetention, retention, providers.Singleton(kept_for, settings)
+    )
+    provider_records: providers.Provider[ProviderRecords] = providers.Singleton(
+        StripeRecords, stripe_api, prices
+    )
+    reconcile = providers.Singleton(
+        Reconcile,
+        unit_of_work.provider,
+        provider_records,
+        purchases,
+        learn_prices,
+        intake,
+        clock,
+        lookback=providers.Singleton(lookback, settings),
+    )
+    housekeeping = providers.Singleton(
+        Housekeeping,
+        schedule,
+        providers.Singleton(jobs, settings, apply_retention, reconcile),
+    )
     worker: providers.Provider[Worker] = providers.Singleton(
         Worker, process_inbox, relay_outbox, lookups, partitions, wakeups, event_publisher
     )
@@ -290,10 +349,15 @@ class Container(containers.DeclarativeContainer):
     )
 
 
-def migrate(settings: Settings) -> None:
-    """Bring the database's schema up to this release."""
+def migrate(settings: Settings, *, grant_to: str | None = None) -> None:
+    """Bring the database's schema up to this release, and let a role work with it.
+
+    Raises StorageUnavailable.
+    """
     logs.configure(settings.log_format, settings.log_level)
     postgres_migrate.upgrade(settings.database_url)
+    if grant_to is not None:
+        privileges.grant_to(settings.database_url, grant_to)
 
 
 def sync_catalog(settings: Settings) -> None:
@@ -337,13 +401,39 @@ def ask_inbox(
     settings: Settings, question: Callable[[ReplayWebhooks], Awaitable[Answer]]
 ) -> Answer:
     """Ask the inbox something, or have it replay something. Raises StorageUnavailable."""
+    return _ask(settings, lambda container: container.replay_webhooks(), question)
+
+
+def ask_retention(
+    settings: Settings, question: Callable[[ApplyRetention], Awaitable[Swept]]
+) -> Swept:
+    """Erase and remove what is old, or count it. Raises StorageUnavailable."""
+    return _ask(settings, lambda container: container.apply_retention(), question)
+
+
+def ask_reconcile(
+    settings: Settings, question: Callable[[Reconcile], Awaitable[Reconciliation]]
+) -> Reconciliation:
+    """Compare with the provider. Raises ProviderUnavailable, StorageUnavailable, Overloaded."""
+    return _ask(settings, lambda container: container.reconcile(), question, asks_stripe=True)
+
+
+def _ask(
+    settings: Settings,
+    asked: Callable[[Container], Asked],
+    question: Callable[[Asked], Awaitable[Answer]],
+    *,
+    asks_stripe: bool = False,
+) -> Answer:
     logs.configure(settings.log_format, settings.log_level)
     container = Container(settings=settings)
 
     async def ask() -> Answer:
         try:
-            return await question(container.replay_webhooks())
+            return await question(asked(container))
         finally:
+            if asks_stripe:
+                await container.stripe_api().close()
             await container.engine().dispose()
 
     return asyncio.run(ask())
@@ -363,6 +453,8 @@ async def run_container(
     if worker:
         parts.append(_work(container, stop))
     background = [asyncio.create_task(container.learn_prices().run())]
+    if worker:
+        background.append(asyncio.create_task(container.housekeeping().run()))
     if listen_on is not None:
         background.append(asyncio.create_task(container.settlements().listen()))
     try:

@@ -234,7 +234,8 @@ class PostgresInbox:
         """Make these due at once, as if they had just come in."""
         await self._connection.execute(
             sa.update(t)
-            .where(t.c.event_id.in_(event_ids))
+            # Its payload may just have been erased, and without one nothing can be done.
+            .where(t.c.event_id.in_(event_ids), t.c.payload.is_not(None))
             .values(
                 processed=False,
                 processed_at=None,

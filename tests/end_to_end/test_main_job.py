@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from sandbox.stripe_stub import StripeStub
+from tests.databases import as_role
 from tests.end_to_end.consumer import Inbox, consuming
 from tests.end_to_end.processes import Process, run, running
 from tests.stripe_payloads import (
@@ -43,12 +44,15 @@ async def stripe() -> AsyncIterator[StripeStub]:
 
 
 @pytest.fixture
-async def environment(database_url: str, rabbitmq_url: str, stripe: StripeStub) -> dict[str, str]:
-    """The environment of the service, on a migrated database."""
-    status, output = await run({"DATABASE_URL": database_url}, "migrate")
+async def environment(
+    database_url: str, service_role: str, rabbitmq_url: str, stripe: StripeStub
+) -> dict[str, str]:
+    """The environment of the service, on a migrated database of which it owns nothing."""
+    owner = {"DATABASE_URL": database_url}
+    status, output = await run(owner, "migrate", "--grant-to", service_role)
     assert status == 0, output
     return {
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": as_role(database_url, service_role),
         "RABBITMQ_URL": rabbitmq_url,
         "STRIPE_SECRET_KEY": "sk_test_51abc",
         "STRIPE_PUBLISHABLE_KEY": "pk_test_51abc",

@@ -69,6 +69,8 @@ def loaded(command: CommandName = "serve", **changes: str) -> Settings:
         ),
         ("worker", {"DATABASE_URL", "RABBITMQ_URL", "STRIPE_SECRET_KEY"}),
         ("catalog", {"STRIPE_SECRET_KEY"}),
+        ("reconcile", {"DATABASE_URL", "STRIPE_SECRET_KEY"}),
+        ("retention", {"DATABASE_URL"}),
         ("serve", set(COMPLETE) - {"ALLOWED_REDIRECT_ORIGINS"}),
     ],
 )
