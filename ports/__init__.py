@@ -20,6 +20,7 @@
     settlements       hear that a webhook of our own was worked off
     schedule          whose turn it is to do what is done from time to time
     retention         what was kept long enough goes
+    histories         everything kept about a subscription or a user, for an operator
     wakeups           wake the next stage
     clock             what time it is
     health            can it work at all?

@@ -11,13 +11,14 @@ from typing import Final, get_args
 from ports.inbox import Overloaded
 from ports.payment_provider import ProviderUnavailable
 from ports.unit_of_work import StorageUnavailable
-from service import events_cli, reconcile_cli, retention_cli, settings, wiring
+from service import events_cli, explain_cli, reconcile_cli, retention_cli, settings, wiring
 from service.settings import CommandName, SettingsError
 
 # Commands with options of their own.
 _ARGUMENTS: Final[Mapping[CommandName, Callable[[argparse.ArgumentParser], None]]] = {
     "events": events_cli.add_arguments,
     "reconcile": reconcile_cli.add_arguments,
+    "explain": explain_cli.add_arguments,
     "retention": retention_cli.add_arguments,
 }
 
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return events_cli.run(options, lambda ask: wiring.ask_inbox(loaded, ask))
             case "reconcile":
                 return reconcile_cli.run(options, lambda ask: wiring.ask_reconcile(loaded, ask))
+            case "explain":
+                return explain_cli.run(options, lambda ask: wiring.ask_explain(loaded, ask))
             case "retention":
                 return retention_cli.run(options, lambda ask: wiring.ask_retention(loaded, ask))
             case "catalog":
@@ -78,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         "catalog": "have Stripe sell what the settings say",
         "events": "look at what was received, and have it tried again",
         "reconcile": "compare with Stripe, and mend what differs",
+        "explain": "say what happened to a subscription or a user, and what is waited for",
         "retention": "erase and remove what was kept long enough",
     }
     for name in get_args(CommandName):

@@ -329,7 +329,7 @@ VARIABLES: Final[Mapping[str, Variable]] = {
 }
 
 CommandName = Literal[
-    "migrate", "api", "worker", "serve", "events", "catalog", "reconcile", "retention"
+    "migrate", "api", "worker", "serve", "events", "catalog", "reconcile", "retention", "explain"
 ]
 
 _LOGGING: Final = ("log_format", "log_level")
@@ -387,6 +387,7 @@ USED_BY: Final[Mapping[CommandName, tuple[str, ...]]] = {
     "serve": tuple(dict.fromkeys((*_API, *_WORKER))),
     "catalog": (*_STRIPE, *_LOGGING),
     "reconcile": ("database_url", "reconcile_lookback_days", *_STRIPE, *_LOGGING),
+    "explain": ("database_url", "past_due_grace_days", *_LOGGING),
     "retention": ("database_url", *_RETENTION, *_LOGGING),
 }
 

@@ -22,6 +22,7 @@ from adapters.postgres import migrate as postgres_migrate
 from adapters.postgres import privileges
 from adapters.postgres.engine import create_engine
 from adapters.postgres.health import PostgresHealth
+from adapters.postgres.histories import PostgresHistories
 from adapters.postgres.idempotency import PostgresIdempotencyKeys
 from adapters.postgres.inbox import PostgresIntake
 from adapters.postgres.partitions import PostgresPartitions
@@ -48,6 +49,7 @@ from ports.catalog import Catalog
 from ports.clock import Clock
 from ports.event_publisher import EventPublisher
 from ports.health import HealthCheck
+from ports.histories import Histories
 from ports.idempotency import IdempotencyKeys
 from ports.inbox import Intake
 from ports.partitions import Partitions
@@ -64,6 +66,7 @@ from service import logs
 from service.cancel_subscription import CancelSubscription
 from service.change_plan import ChangePlan
 from service.ensure_customer import EnsureCustomer
+from service.explain import Explain, Explanation
 from service.housekeeping import Housekeeping, Job
 from service.learn_prices import LearnPrices
 from service.list_invoices import ListInvoices
@@ -193,6 +196,14 @@ class Container(containers.DeclarativeContainer):
     engine = providers.Singleton(
         create_engine, settings.provided.database_url, name="payments", pool_size=_POOL_SIZE
     )
+    # For what operators ask, which may take as long as it takes.
+    patient_engine = providers.Singleton(
+        create_engine,
+        settings.provided.database_url,
+        name="payments operator",
+        pool_size=1,
+        patient=True,
+    )
     prices: providers.Provider[PriceList] = providers.Singleton(price_list, settings)
 
     clock: providers.Provider[Clock] = providers.Singleton(SystemClock)
@@ -261,6 +272,12 @@ class Container(containers.DeclarativeContainer):
     replay_webhooks = providers.Singleton(ReplayWebhooks, unit_of_work.provider)
     schedule: providers.Provider[Schedule] = providers.Singleton(PostgresSchedule, engine)
     retention: providers.Provider[Retention] = providers.Singleton(PostgresRetention, engine)
+    histories: providers.Provider[Histories] = providers.Singleton(
+        PostgresHistories, patient_engine
+    )
+    explain = providers.Singleton(
+        Explain, histories, providers.Singleton(access_policy, settings), clock
+    )
     apply_retention = providers.Singleton(
         ApplyRetention, retention, providers.Singleton(kept_for, settings)
     )
@@ -411,6 +428,13 @@ def ask_retention(
     return _ask(settings, lambda container: container.apply_retention(), question)
 
 
+def ask_explain(
+    settings: Settings, question: Callable[[Explain], Awaitable[Explanation | None]]
+) -> Explanation | None:
+    """Say what happened to a subscription or a user. Raises StorageUnavailable."""
+    return _ask(settings, lambda container: container.explain(), question)
+
+
 def ask_reconcile(
     settings: Settings, question: Callable[[Reconcile], Awaitable[Reconciliation]]
 ) -> Reconciliation:
@@ -435,6 +459,7 @@ def _ask(
             if asks_stripe:
                 await container.stripe_api().close()
             await container.engine().dispose()
+            await container.patient_engine().dispose()
 
     return asyncio.run(ask())
 

@@ -210,6 +210,7 @@ async def world_of(
         await container.stripe_api().close()
         await container.engine().dispose()
         await container.users_engine().dispose()
+        await container.patient_engine().dispose()
 
 
 @pytest.fixture
