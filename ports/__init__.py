@@ -23,6 +23,7 @@
     histories         everything kept about a subscription or a user, for an operator
     wakeups           wake the next stage
     clock             what time it is
+    diagnosis         what is wrong, and what to do about it?
     health            can it work at all?
 
 A port is a Protocol whose docstring is its promise; tests/contract holds every adapter to it.

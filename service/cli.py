@@ -11,13 +11,22 @@ from typing import Final, get_args
 from ports.inbox import Overloaded
 from ports.payment_provider import ProviderUnavailable
 from ports.unit_of_work import StorageUnavailable
-from service import events_cli, explain_cli, reconcile_cli, retention_cli, settings, wiring
+from service import (
+    doctor_cli,
+    events_cli,
+    explain_cli,
+    reconcile_cli,
+    retention_cli,
+    settings,
+    wiring,
+)
 from service.settings import CommandName, SettingsError
 
 # Commands with options of their own.
 _ARGUMENTS: Final[Mapping[CommandName, Callable[[argparse.ArgumentParser], None]]] = {
     "events": events_cli.add_arguments,
     "reconcile": reconcile_cli.add_arguments,
+    "doctor": doctor_cli.add_arguments,
     "explain": explain_cli.add_arguments,
     "retention": retention_cli.add_arguments,
 }
@@ -27,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 2 where its settings are wrong, 1 where it failed."""
     options = _parser().parse_args(arguments)
     command: CommandName = options.command
+    if command == "doctor":
+        return doctor_cli.run(options, os.environ, wiring.diagnose)
     try:
         loaded = settings.load(command, os.environ)
         match command:
@@ -81,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         "catalog": "have Stripe sell what the settings say",
         "events": "look at what was received, and have it tried again",
         "reconcile": "compare with Stripe, and mend what differs",
+        "doctor": "see whether everything is there, and what to do where it is not",
         "explain": "say what happened to a subscription or a user, and what is waited for",
         "retention": "erase and remove what was kept long enough",
     }

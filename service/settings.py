@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -329,11 +329,21 @@ VARIABLES: Final[Mapping[str, Variable]] = {
 }
 
 CommandName = Literal[
-    "migrate", "api", "worker", "serve", "events", "catalog", "reconcile", "retention", "explain"
+    "migrate",
+    "api",
+    "worker",
+    "serve",
+    "events",
+    "catalog",
+    "reconcile",
+    "retention",
+    "explain",
+    "doctor",
 ]
 
 _LOGGING: Final = ("log_format", "log_level")
-_STRIPE: Final = (
+# What has to be known to ask Stripe anything.
+STRIPE_SETTINGS: Final = (
     "stripe_secret_key",
     "stripe_api_base",
     "currency",
@@ -358,7 +368,7 @@ _API: Final = (
     *_JWT,
     "allowed_redirect_origins",
     "rate_limit_per_minute",
-    *_STRIPE,
+    *STRIPE_SETTINGS,
     *_LOGGING,
 )
 _RETENTION: Final = (
@@ -374,7 +384,7 @@ _WORKER: Final = (
     *_RETENTION,
     "reconcile_interval_hours",
     "reconcile_lookback_days",
-    *_STRIPE,
+    *STRIPE_SETTINGS,
     *_LOGGING,
 )
 
@@ -385,8 +395,9 @@ USED_BY: Final[Mapping[CommandName, tuple[str, ...]]] = {
     "api": _API,
     "worker": _WORKER,
     "serve": tuple(dict.fromkeys((*_API, *_WORKER))),
-    "catalog": (*_STRIPE, *_LOGGING),
-    "reconcile": ("database_url", "reconcile_lookback_days", *_STRIPE, *_LOGGING),
+    "catalog": (*STRIPE_SETTINGS, *_LOGGING),
+    "doctor": tuple(dict.fromkeys((*_API, *_WORKER))),
+    "reconcile": ("database_url", "reconcile_lookback_days", *STRIPE_SETTINGS, *_LOGGING),
     "explain": ("database_url", "past_due_grace_days", *_LOGGING),
     "retention": ("database_url", *_RETENTION, *_LOGGING),
 }
@@ -394,6 +405,16 @@ USED_BY: Final[Mapping[CommandName, tuple[str, ...]]] = {
 
 def load(command: CommandName, environment: Mapping[str, str]) -> Settings:
     """The settings this command uses. Raises SettingsError, which names all that is wrong."""
+    settings, problems = load_what_is_usable(command, environment)
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def load_what_is_usable(
+    command: CommandName, environment: Mapping[str, str]
+) -> tuple[Settings, Sequence[str]]:
+    """The settings this command uses, without those that cannot be used, and what is wrong."""
     values: dict[str, Any] = {}
     problems: list[str] = []
     for name in USED_BY[command]:
@@ -405,12 +426,10 @@ def load(command: CommandName, environment: Mapping[str, str]) -> Settings:
     problems += _guessable(values)
     if "jwt_issuer" in USED_BY[command]:
         problems += _not_one_key(values, environment)
-    if problems:
-        raise SettingsError(problems)
     settings = object.__new__(Settings)  # without those this command does not use
     for name, value in values.items():
         object.__setattr__(settings, name, value)
-    return settings
+    return settings, problems
 
 
 def _read(variable: Variable, environment: Mapping[str, str]) -> object:

@@ -21,6 +21,7 @@ from adapters.http.users import RateLimit
 from adapters.postgres import migrate as postgres_migrate
 from adapters.postgres import privileges
 from adapters.postgres.engine import create_engine
+from adapters.postgres.examiner import PostgresExaminer
 from adapters.postgres.health import PostgresHealth
 from adapters.postgres.histories import PostgresHistories
 from adapters.postgres.idempotency import PostgresIdempotencyKeys
@@ -32,9 +33,11 @@ from adapters.postgres.settlements import PostgresSettlements
 from adapters.postgres.unit_of_work import PostgresUnitOfWork
 from adapters.postgres.wakeups import PostgresWakeups
 from adapters.rabbitmq.event_publisher import RabbitMQEventPublisher
+from adapters.rabbitmq.examiner import RabbitMQExaminer
 from adapters.stripe.api import StripeApi
 from adapters.stripe.billing import StripeBilling
 from adapters.stripe.catalog import StripeCatalog
+from adapters.stripe.examiner import StripeExaminer
 from adapters.stripe.payment_provider import StripePaymentProvider
 from adapters.stripe.purchases import StripePurchases
 from adapters.stripe.records import StripeRecords
@@ -47,6 +50,7 @@ from ports.authentication import Authenticator
 from ports.billing import Billing
 from ports.catalog import Catalog
 from ports.clock import Clock
+from ports.diagnosis import Examiner, Finding
 from ports.event_publisher import EventPublisher
 from ports.health import HealthCheck
 from ports.histories import Histories
@@ -62,7 +66,7 @@ from ports.settlements import Settlements
 from ports.unit_of_work import UnitOfWork
 from ports.wakeups import Stage, Wakeups
 from ports.webhooks import WebhookReader
-from service import logs
+from service import doctor, logs
 from service.cancel_subscription import CancelSubscription
 from service.change_plan import ChangePlan
 from service.ensure_customer import EnsureCustomer
@@ -82,7 +86,7 @@ from service.relay_outbox import RelayOutbox
 from service.replay_webhooks import ReplayWebhooks
 from service.retention import ApplyRetention
 from service.retry import RetryPolicy
-from service.settings import Settings, SettingsError
+from service.settings import STRIPE_SETTINGS, Settings, SettingsError
 from service.start_checkout import StartCheckout
 from service.subscribe import Subscribe
 from service.sync_catalog import SyncCatalog
@@ -426,6 +430,34 @@ def ask_retention(
 ) -> Swept:
     """Erase and remove what is old, or count it. Raises StorageUnavailable."""
     return _ask(settings, lambda container: container.apply_retention(), question)
+
+
+def diagnose(settings: Settings, *, queue: str) -> list[Finding]:
+    """Look at everything that these settings lead to; some of them may be missing."""
+    logs.configure("auto", "error")
+    container = Container(settings=settings)
+    present = vars(settings).keys()
+
+    async def look() -> list[Finding]:
+        engine = stripe_api = None
+        examiners: list[Examiner] = []
+        if "database_url" in present:
+            engine = container.patient_engine()
+            examiners.append(PostgresExaminer(engine))
+        if "rabbitmq_url" in present:
+            examiners.append(RabbitMQExaminer(settings.rabbitmq_url, queue))
+        if present >= set(STRIPE_SETTINGS):
+            stripe_api = container.stripe_api()
+            examiners.append(StripeExaminer(stripe_api, container.prices()))
+        try:
+            return await doctor.diagnose(examiners)
+        finally:
+            if stripe_api is not None:
+                await stripe_api.close()
+            if engine is not None:
+                await engine.dispose()
+
+    return asyncio.run(look())
 
 
 def ask_explain(
