@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,10 +15,10 @@ from domain.subscription import AccessPolicy, Subscription
 from ports.clock import Clock
 from ports.histories import Histories, History, MessageRecord, WebhookRecord
 from ports.inbox import State
+from service.redaction import redacted
 
 # A message that is older than this and has not gone out waits for more than its turn.
 _SOON: Final = timedelta(seconds=30)
-_EMAIL: Final = re.compile(r"([^\s@<>\"']{1,64})@([^\s@<>\"',;]{1,190})")
 
 
 class Kind(StrEnum):
@@ -114,11 +113,6 @@ class Explain:
         )
 
 
-def masked(text: str) -> str:
-    """The text with every email address in it cut down to its first letter and its domain."""
-    return _EMAIL.sub(lambda found: f"{found[1][0]}***@{found[2]}", text)
-
-
 def _state(subscription: Subscription, now: datetime, policy: AccessPolicy) -> SubscriptionState:
     facts = subscription.facts
     return SubscriptionState(
@@ -144,7 +138,7 @@ def _customer(customer: Customer) -> CustomerState:
     return CustomerState(
         reference=customer.customer_ref,
         user_id=customer.user_id,
-        email=None if customer.email is None else masked(customer.email),
+        email=None if customer.email is None else redacted(customer.email),
         retired_at=customer.retired_at,
     )
 
@@ -189,7 +183,7 @@ def _outcome(webhook: WebhookRecord) -> str:
     if webhook.attempts:
         parts.append(f"after {webhook.attempts} failed attempts")
     if webhook.error:
-        parts.append(masked(webhook.error))
+        parts.append(redacted(webhook.error))
     return ", ".join(parts)
 
 
@@ -207,7 +201,7 @@ def _said(message: MessageRecord) -> str | None:
 
 def _waiting(history: History, now: datetime) -> Iterator[Waiting]:
     for webhook in history.webhooks:
-        reason = masked(webhook.error or "no reason is kept")
+        reason = redacted(webhook.error or "no reason is kept")
         what = f"webhook {webhook.event_id} ({webhook.event_type})"
         due = webhook.next_attempt_at
         when = "as soon as a worker gets to it" if due is None else f"again at {_moment(due)}"

@@ -51,6 +51,7 @@ def create_engine(
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=_CONNECT_TIMEOUT,
+        hide_parameters=True,  # they are people's data, and errors are logged and kept
         pool_pre_ping=False,  # a dead connection fails its transaction, which is retried anyway
         connect_args={
             "timeout": _CONNECT_TIMEOUT,

@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from adapters.rabbitmq import examiner
 from sandbox.stripe.server import StripeSandbox
-from service import cli
+from service import cli, logs
 from service.settings import VARIABLES
 from tests.databases import as_role, migrated_database, migrated_url, owner_url
 from tests.sandbox.shop import Shop
@@ -78,6 +78,7 @@ def doctor(
     capsys: pytest.CaptureFixture[str],
 ) -> Doctor:
     """Run the command in an environment with these changes; no secret may be in what it says."""
+    monkeypatch.setattr(logs, "configure", lambda *_: None)  # the log stays as the tests have it
 
     async def run(**changes: str) -> Report:
         given = {**environment, **changes}

@@ -19,7 +19,7 @@ from domain.subscription import Status, Subscription, subscription_id
 from ports.inbox import WebhookQuery
 from ports.payment_provider import ProviderUnavailable
 from sandbox.stripe.server import StripeSandbox
-from service import cli, settings
+from service import cli, logs, settings
 from service.reconcile import Drifted, Finding, Reconciliation, Undelivered
 from service.wiring import Container
 from tests.databases import migrated_database, migrated_url, owner_url
@@ -332,6 +332,7 @@ async def test_the_command_shows_a_table_and_mends(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(logs, "configure", lambda *_: None)  # the log stays as the tests have it
     subscription = await subscribe(shop, price)
     await service.reconcile()
     await service.corrupt(subscription.id, status="past_due")
