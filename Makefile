@@ -48,7 +48,7 @@ format: $(STAMP) ## Fix what ruff can fix and format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(STAMP) ## Write the tables in the README anew
+docs: $(STAMP) ## Write the tables in the documents anew
 	$(BIN)/python -m docs.generate
 
 contracts: $(STAMP) ## Write the contract files anew

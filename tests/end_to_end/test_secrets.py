@@ -62,6 +62,7 @@ async def test_no_secret_is_in_a_log_at_debug_level_in_an_answer_or_in_a_dead_le
     user = uuid4()
     async with StripeStub() as stripe:
         reachable = environment | {"STRIPE_API_BASE": stripe.url}
+        good = life("sub_good", uuid4(), stripe)[0]
         conflict = life("sub_conflict", user, stripe)[0]
         stripe.customers["cus_sub_conflict"] |= {
             "email": EMAIL,
@@ -79,9 +80,12 @@ async def test_no_secret_is_in_a_log_at_debug_level_in_an_answer_or_in_a_dead_le
             running("serve", reachable, tmp_path) as service,
             httpx.AsyncClient(base_url=service.address or "", timeout=30) as client,
         ):
-            await deliver_signed(client, conflict, unreadable, unwritable)
+            await deliver_signed(client, good, conflict, unreadable, unwritable)
             await until_dead(environment["DATABASE_URL"], 3)
             said += await what_is_answered(client)
+            async with asyncio.timeout(60):
+                while "stage_waits" not in service.log:  # the broker refuses the password
+                    await asyncio.sleep(0.05)
             said.append(service.log)
     async with (
         running("serve", environment | {"STRIPE_API_BASE": "http://127.0.0.1:1"}, tmp_path) as away,
