@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -13,13 +14,17 @@ from adapters.postgres.migrate import upgrade
 from adapters.postgres.partitions import PostgresPartitions
 from adapters.postgres.retention import ERASE, FORGET, REMOVE, PostgresRetention
 from adapters.postgres.unit_of_work import PostgresUnitOfWork
+from domain.subscription import Subscription
 from ports.inbox import Dead, Outcome, Postponed, Processed, Verdict
 from ports.retention import Kept, Swept
 from ports.unit_of_work import StorageUnavailable
 from service.retention import ApplyRetention
+from service.working_set import WorkingSet
+from tests.builders import POLICY, TRACE, snapshot
 from tests.examples import HOUR, message, webhook
 from tests.integration.backends import terminate, until_blocked
 from tests.integration.test_claim_plan import plan_of
+from tests.stripe_payloads import START, at
 
 DAY = timedelta(days=1)
 KEPT = Kept(payloads=35 * DAY, event_ids=400 * DAY, messages=35 * DAY)
@@ -303,3 +308,27 @@ async def test_the_oldest_are_found_by_an_index_however_much_is_kept(
 
     assert f'"Index Name": "{index}"' in plan
     assert "Sort" not in plan
+
+
+async def test_versions_go_on_after_the_messages_before_them_were_removed(
+    engine: AsyncEngine, bystander: asyncpg.Connection, retention: ApplyRetention
+) -> None:
+    subscription = Subscription(user_id=uuid4(), customer_ref="cus_1", subscription_ref="sub_1")
+    statuses = ("active", "past_due", "active", "canceled")
+    for seconds, status in enumerate(statuses):
+        async with PostgresUnitOfWork(engine) as uow:
+            known = await uow.subscriptions.find(["sub_1"])
+            work = WorkingSet(POLICY, subscriptions=known or [subscription])
+            draft = work.subscription("sub_1")
+            assert draft is not None
+            draft.observe(snapshot(status), at(START + seconds), POLICY)
+            work.turn_to(TRACE, 0, {})
+            work.put_subscription(draft, "alice@example.com")
+            await work.flush(uow)
+            await uow.outbox.mark_published([one.id for one in work.messages], datetime.now(UTC))
+            await uow.commit()
+        before = await bystander.fetch("SELECT version FROM payments.outbox_events ORDER BY seq")
+        assert [row["version"] for row in before] == ([4, 5] if seconds == 3 else [seconds + 1])
+        await age(bystander, 36 * DAY)
+        await retention()
+        assert await bystander.fetchval("SELECT count(*) FROM payments.outbox_events") == 0
