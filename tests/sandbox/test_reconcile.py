@@ -167,6 +167,11 @@ async def test_what_was_never_delivered_is_taken_in_and_ends_as_at_stripe(
         "subscription.trial_ending.v1",
         "subscription.status_changed.v1",
     ]
+    assert [kind for _, kind in await service.messages(ended.id) if "payment" not in kind] == [
+        "subscription.activated.v1",
+        "subscription.status_changed.v1",
+        "subscription.canceled.v1",
+    ]
 
 
 async def test_doing_it_again_finds_and_changes_nothing(
@@ -261,6 +266,21 @@ async def test_a_row_that_differs_is_mended_though_nothing_has_happened_since(
         assert (result.drifted, result.unmendable) == (1, 0)
         after = (await service.subscriptions(subscription.id))[subscription.id]
         assert after.facts == before[subscription.id].facts
+
+
+async def test_what_is_kept_of_an_end_is_mended_too(
+    service: Service, client: stripe.StripeClient, shop: Shop, price: stripe.Price
+) -> None:
+    subscription = await subscribe(shop, price)
+    await client.v1.subscriptions.cancel_async(subscription.id)
+    await service.reconcile()
+    right = (await service.subscriptions(subscription.id))[subscription.id].facts
+    assert right.end is not None
+    await service.corrupt(subscription.id, end=right.end + timedelta(days=3))
+
+    await service.reconcile()
+
+    assert (await service.subscriptions(subscription.id))[subscription.id].facts == right
 
 
 async def test_what_ended_here_stays_ended_and_is_shown(
