@@ -53,6 +53,11 @@ _PROBLEMS: Final[Mapping[int, tuple[str, str, str]]] = {
         "subscription-not-found",
         "you have no such subscription",
     ),
+    408: (
+        "The body did not arrive in time.",
+        "body-too-slow",
+        "the body did not arrive in time: send it at once",
+    ),
     409: (
         "Not possible in the present state; the detail says what to do instead.",
         "already-subscribed",

@@ -12,6 +12,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
+from adapters.http.bodies import SlowBody
 from domain.errors import RuleViolation
 from ports.authentication import InvalidToken, KeysUnavailable
 from ports.inbox import Overloaded
@@ -68,6 +69,16 @@ def try_again(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         "try-again",
         "nothing was recorded: send the same request again later",
         headers={"Retry-After": str(RETRY_AFTER)},
+    )
+
+
+def too_slow(_: Request[Any, Any, Any], error: SlowBody) -> Response[Any]:
+    """408: the body did not arrive; what is left of it is not waited for."""
+    return problem(
+        408,
+        "body-too-slow",
+        "the body did not arrive in time: send it at once",
+        headers={"Connection": "close"},
     )
 
 
@@ -200,6 +211,7 @@ HANDLERS: Final[dict[type[Exception] | int, Any]] = {
     ProviderUnavailable: provider_unavailable,
     KeysUnavailable: provider_unavailable,
     Overloaded: try_again,
+    SlowBody: too_slow,
     StorageUnavailable: try_again,
     HTTPException: http_error,
     Exception: unexpected,

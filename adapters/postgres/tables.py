@@ -101,6 +101,12 @@ stripe_webhook_events = sa.Table(
         "waiting_for",
         postgresql_where=sa.text("waiting_for IS NOT NULL"),
     ),
+    # What may have to be erased, in the order in which its time comes; see retention.py.
+    sa.Index(
+        "ix_stripe_webhook_events_erasable",
+        "created_at",
+        postgresql_where=sa.text("processed AND payload IS NOT NULL"),
+    ),
 )
 
 subscriptions = sa.Table(
@@ -162,6 +168,11 @@ outbox_events = sa.Table(
         "seq",
         postgresql_where=sa.text("published_at IS NULL AND unrouted_at IS NULL"),
     ),
+    sa.Index(
+        "ix_outbox_events_done",
+        "created_at",
+        postgresql_where=sa.text("published_at IS NOT NULL OR unrouted_at IS NOT NULL"),
+    ),
 )
 
 trial_redemptions = sa.Table(
@@ -221,4 +232,12 @@ duplicate_subscriptions = sa.Table(
     sa.Column("subscription_id", UUID(as_uuid=True), primary_key=True),
     sa.Column("user_id", UUID(as_uuid=True), nullable=False),
     _created_at(),
+)
+
+# When each periodic job is due again; whoever moves the date on has taken the job.
+scheduled_jobs = sa.Table(
+    "scheduled_jobs",
+    metadata,
+    sa.Column("name", sa.String(50), primary_key=True),
+    sa.Column("due_at", _moment, nullable=False),
 )

@@ -122,6 +122,15 @@ def readable() -> Iterator[None]:
         raise ProviderUnavailable(f"Stripe answered in a shape we do not know: {error}") from error
 
 
+@contextmanager
+def any_failure_is_absence() -> Iterator[None]:
+    """Whoever asks for the truth gets it or tries again later: nothing can be refused to them."""
+    try:
+        yield
+    except ProviderRefused as refusal:
+        raise ProviderUnavailable(str(refusal)) from refusal
+
+
 def _is_outage(error: stripe.StripeError) -> bool:
     status = error.http_status
     return status is None or status == 429 or status >= 500

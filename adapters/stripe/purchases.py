@@ -165,7 +165,7 @@ class StripePurchases:
         created = as_of.replace(microsecond=0) if as_of else moment(seen.created)
         if created is None:
             raise ProviderUnavailable("Stripe answered with a subscription that has no date")
-        event_type = f"customer.subscription.{'updated' if as_of else 'created'}"
+        event_type = f"customer.subscription.{_what_happened(seen, as_of)}"
         event: dict[str, Any] = {
             "object": "event",
             "type": event_type,
@@ -205,6 +205,13 @@ class StripePurchases:
             secret = invoice.confirmation_secret.client_secret
             return FirstPayment(subscription, secret, IntentType.PAYMENT if secret else None)
         return FirstPayment(subscription, None, None)
+
+
+def _what_happened(seen: answers.Subscription, as_of: datetime | None) -> str:
+    """The kind of event that ranks with what was applied last, or before all there is."""
+    if as_of is None:
+        return "created"
+    return "deleted" if seen.status in ("canceled", "incomplete_expired") else "updated"
 
 
 def _metadata(user_id: UUID, terms: Terms) -> dict[str, str]:

@@ -23,9 +23,9 @@ from ports.wakeups import Stage
 from service import loop, settings
 from service.wiring import Container
 from tests.api.stripe_api import StripeApi, serve_stripe_api
-from tests.databases import migrated_database, migrated_url
+from tests.databases import migrated_database, migrated_url, owner_url
 
-__all__ = ["migrated_database", "migrated_url"]
+__all__ = ["migrated_database", "migrated_url", "owner_url"]
 
 WEBHOOK_SECRET: Final = "whsec_for_tests"
 JWT_SECRET: Final = "a secret that is long enough for the tests"
@@ -210,6 +210,7 @@ async def world_of(
         await container.stripe_api().close()
         await container.engine().dispose()
         await container.users_engine().dispose()
+        await container.patient_engine().dispose()
 
 
 @pytest.fixture

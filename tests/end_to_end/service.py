@@ -12,6 +12,7 @@ import asyncpg
 import httpx
 import pytest
 
+from tests.databases import as_role
 from tests.end_to_end.consumer import PATIENCE, Inbox, consuming
 from tests.end_to_end.processes import run
 from tests.stripe_payloads import (
@@ -44,13 +45,14 @@ def stripe() -> Iterator[StripeStandIn]:
 
 @pytest.fixture
 async def environment(
-    database_url: str, rabbitmq_url: str, stripe: StripeStandIn
+    database_url: str, service_role: str, rabbitmq_url: str, stripe: StripeStandIn
 ) -> dict[str, str]:
-    """The environment of the service, on a migrated database."""
-    status, output = await run({"DATABASE_URL": database_url}, "migrate")
+    """The environment of the service, on a migrated database of which it owns nothing."""
+    owner = {"DATABASE_URL": database_url}
+    status, output = await run(owner, "migrate", "--grant-to", service_role)
     assert status == 0, output
     return {
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": as_role(database_url, service_role),
         "RABBITMQ_URL": rabbitmq_url,
         "STRIPE_SECRET_KEY": "sk_test_51abc",
         "STRIPE_PUBLISHABLE_KEY": "pk_test_51abc",
