@@ -16,6 +16,8 @@
       catalog           have it sell what we sell
     authentication    who is asking?
     idempotency       requests that are repeated under a key
+    shown_previews    what users were shown of changes of plan
+    claims            things that one request at a time may do
     settlements       hear that a webhook of our own was worked off
     wakeups           wake the next stage
     clock             what time it is
