@@ -206,15 +206,21 @@ class ChangePlan:
             if _is_in_force(state, shown):
                 return state
             if state.pending is not None and state.pending.price_ref == shown.price_ref:
-                return await self._wait(state, state.pending)
+                return await self._wait(state, state.pending, shown)
             if not isinstance(failure, RecordedFailure):
                 break
         raise failure or changed_meanwhile()
 
-    async def _wait(self, state: PlanState, pending: PendingChange) -> PlanState:
+    async def _wait(
+        self, state: PlanState, pending: PendingChange, shown: ShownPreview
+    ) -> PlanState:
         """The change waits for its payment. One whose card was declined is given up at once, so
         that another card, or another change, can be tried.
         """
+        if pending.due != Money(shown.due_now, shown.currency):
+            # Somebody has changed the balance between our last look and this.
+            await self._discard(state.subscription, pending)
+            raise _outdated()
         if pending.declined is None:
             return state
         closing = await self._billing.give_up_payment(pending.invoice_ref)

@@ -185,6 +185,8 @@ class Purchasing:
             if unknown > 1:
                 break
             used = had_trial or any(s.snapshot.shows_a_used_trial for s in history.subscriptions)
+            if tried and tried.history.position != history.position:
+                spoilt = 0  # what comes next is another operation, with failures of its own
             situation = tried = Situation(
                 customer_ref,
                 history,

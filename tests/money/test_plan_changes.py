@@ -178,6 +178,17 @@ async def test_another_balance_makes_another_amount(till: Till, credit: int) -> 
     assert till.taken(user) == [1000, 249 - credit]
 
 
+async def test_nobody_is_asked_to_consent_to_another_amount(till: Till) -> None:
+    """The balance was changed after our last look."""
+    user, subscriber = await half_way(till, card=WARY_CARD)
+    price = till.price(ORGANIZER)
+    shown = await subscriber.preview(price)
+    till.wire.before("POST", SUBSCRIPTION, partial(till.give_credit, user, 100))
+
+    await refused(till, user, await subscriber.change(price, shown), [1000])
+    assert [i["id"] for i in till.all("invoice") if i["status"] == "open"] == []
+
+
 async def test_what_was_shown_holds_for_the_plan_there_was(till: Till) -> None:
     """The plan was changed elsewhere meanwhile, and at the same amount."""
     user, subscriber = await half_way(till, trial=True)
