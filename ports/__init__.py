@@ -17,6 +17,8 @@
       provider_records  all it has on record, to compare with
     authentication    who is asking?
     idempotency       requests that are repeated under a key
+    shown_previews    what users were shown of changes of plan
+    claims            things that one request at a time may do
     settlements       hear that a webhook of our own was worked off
     schedule          whose turn it is to do what is done from time to time
     retention         what was kept long enough goes

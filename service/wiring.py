@@ -20,6 +20,7 @@ from adapters.http.user_api import UseCases, user_api
 from adapters.http.users import RateLimit
 from adapters.postgres import migrate as postgres_migrate
 from adapters.postgres import privileges
+from adapters.postgres.claims import PostgresClaims
 from adapters.postgres.engine import create_engine
 from adapters.postgres.examiner import PostgresExaminer
 from adapters.postgres.health import PostgresHealth
@@ -30,6 +31,7 @@ from adapters.postgres.partitions import PostgresPartitions
 from adapters.postgres.retention import PostgresRetention
 from adapters.postgres.schedule import PostgresSchedule
 from adapters.postgres.settlements import PostgresSettlements
+from adapters.postgres.shown_previews import PostgresShownPreviews
 from adapters.postgres.unit_of_work import PostgresUnitOfWork
 from adapters.postgres.wakeups import PostgresWakeups
 from adapters.rabbitmq.event_publisher import RabbitMQEventPublisher
@@ -49,6 +51,7 @@ from domain.subscription import AccessPolicy
 from ports.authentication import Authenticator
 from ports.billing import Billing
 from ports.catalog import Catalog
+from ports.claims import Claims
 from ports.clock import Clock
 from ports.diagnosis import Examiner, Finding
 from ports.event_publisher import EventPublisher
@@ -63,6 +66,7 @@ from ports.purchases import OperationConflict, Purchases
 from ports.retention import Kept, Retention, Swept
 from ports.schedule import Schedule
 from ports.settlements import Settlements
+from ports.shown_previews import ShownPreviews
 from ports.unit_of_work import UnitOfWork
 from ports.wakeups import Stage, Wakeups
 from ports.webhooks import WebhookReader
@@ -75,6 +79,7 @@ from service.housekeeping import Housekeeping, Job
 from service.learn_prices import LearnPrices
 from service.list_invoices import ListInvoices
 from service.open_portal import OpenPortal
+from service.own_webhooks import OwnWebhooks
 from service.owned_subscription import OwnedSubscription
 from service.process_inbox import ProcessInbox, ProcessingRules
 from service.provider_lookups import ProviderLookups
@@ -246,6 +251,10 @@ class Container(containers.DeclarativeContainer):
     idempotency_keys: providers.Provider[IdempotencyKeys] = providers.Singleton(
         PostgresIdempotencyKeys, users_engine
     )
+    shown_previews: providers.Provider[ShownPreviews] = providers.Singleton(
+        PostgresShownPreviews, users_engine
+    )
+    claims: providers.Provider[Claims] = providers.Singleton(PostgresClaims, users_engine)
     settlements: providers.Provider[Settlements] = providers.Singleton(
         PostgresSettlements, users_engine
     )
@@ -316,12 +325,22 @@ class Container(containers.DeclarativeContainer):
     ensure_customer = providers.Singleton(
         EnsureCustomer, users_unit_of_work.provider, purchases, livemode=settings.provided.livemode
     )
+    own_webhooks = providers.Singleton(
+        OwnWebhooks,
+        users_unit_of_work.provider,
+        purchases,
+        intake,
+        settlements,
+        clock,
+        livemode=settings.provided.livemode,
+    )
     purchasing = providers.Singleton(
         Purchasing,
         users_unit_of_work.provider,
         purchases,
         ensure_customer,
         offers,
+        own_webhooks,
         trial_period_days=settings.provided.trial_period_days,
     )
     owned_subscription = providers.Singleton(
@@ -335,25 +354,31 @@ class Container(containers.DeclarativeContainer):
         ensure_customer=ensure_customer,
         start_checkout=providers.Singleton(StartCheckout, purchasing, purchases, origins, clock),
         open_portal=providers.Singleton(
-            OpenPortal, users_unit_of_work.provider, purchases, origins
+            OpenPortal,
+            users_unit_of_work.provider,
+            purchases,
+            origins,
+            ensure_customer,
+            own_webhooks,
         ),
         subscribe=providers.Singleton(Subscribe, purchasing, purchases),
         view_subscription=view_subscription,
         change_plan=providers.Singleton(
-            ChangePlan, owned_subscription, billing, offers, viewer, clock
+            ChangePlan,
+            owned_subscription,
+            billing,
+            offers,
+            viewer,
+            clock,
+            shown_previews,
+            claims,
+            own_webhooks,
         ),
         cancel_subscription=providers.Singleton(
             CancelSubscription, owned_subscription, billing, viewer, clock
         ),
         list_invoices=providers.Singleton(ListInvoices, users_unit_of_work.provider, billing),
-        sync_checkout=providers.Singleton(
-            SyncCheckout,
-            users_unit_of_work.provider,
-            purchases,
-            intake,
-            settlements,
-            view_subscription,
-        ),
+        sync_checkout=providers.Singleton(SyncCheckout, purchases, own_webhooks, view_subscription),
     )
     sync_catalog = providers.Singleton(SyncCatalog, catalog, prices)
     users = providers.Singleton(

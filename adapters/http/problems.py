@@ -16,7 +16,12 @@ from adapters.http.bodies import SlowBody
 from domain.errors import RuleViolation
 from ports.authentication import InvalidToken, KeysUnavailable
 from ports.inbox import Overloaded
-from ports.payment_provider import CardDeclined, ProviderRefused, ProviderUnavailable
+from ports.payment_provider import (
+    CardDeclined,
+    OutcomeUnknown,
+    ProviderRefused,
+    ProviderUnavailable,
+)
 from ports.purchases import OperationConflict
 from ports.unit_of_work import StorageUnavailable
 from ports.webhooks import RejectedWebhook
@@ -159,8 +164,20 @@ def provider_unavailable(
     return problem(
         503,
         f"{whose}-provider-unavailable",
-        f"the {whose} provider cannot be reached: nothing was changed, try again later",
+        f"the {whose} provider cannot be reached: try again later",
         headers={"Retry-After": str(max(1, ceil(getattr(error, "retry_after", RETRY_AFTER))))},
+    )
+
+
+def outcome_unknown(_: Request[Any, Any, Any], error: OutcomeUnknown) -> Response[Any]:
+    """503: it may have been done. Where to see that, and that repeating it does nothing twice."""
+    log.warning("outcome_unknown", error=str(error))
+    return problem(
+        503,
+        "outcome-unknown",
+        "the payment provider did not say whether this was done: GET /api/payments/subscription "
+        "shows what is, and repeating the request does nothing twice",
+        headers={"Retry-After": str(max(1, ceil(error.retry_after)))},
     )
 
 
@@ -208,6 +225,7 @@ HANDLERS: Final[dict[type[Exception] | int, Any]] = {
     Refusal: refused,
     RuleViolation: against_the_rules,
     TooManyRequests: too_many_requests,
+    OutcomeUnknown: outcome_unknown,
     ProviderUnavailable: provider_unavailable,
     KeysUnavailable: provider_unavailable,
     Overloaded: try_again,

@@ -30,6 +30,8 @@ PRIVILEGES: Final[Mapping[str, str]] = {
     "worker_partitions": _CHANGE,
     "idempotency_keys": _REMOVE,
     "scheduled_jobs": _CHANGE,
+    "plan_change_previews": _REMOVE,
+    "claims": _REMOVE,
     "alembic_version": _READ,
 }
 

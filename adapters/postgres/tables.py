@@ -241,3 +241,27 @@ scheduled_jobs = sa.Table(
     sa.Column("name", sa.String(50), primary_key=True),
     sa.Column("due_at", _moment, nullable=False),
 )
+
+# What users were shown of changes of plan; a change is held to it. Amounts in minor units.
+plan_change_previews = sa.Table(
+    "plan_change_previews",
+    metadata,
+    sa.Column("subscription_id", UUID(as_uuid=True), primary_key=True),
+    sa.Column("price_ref", sa.String(255), primary_key=True),
+    sa.Column("proration_date", _moment, primary_key=True),
+    sa.Column("old_price_ref", sa.String(255), nullable=False),
+    sa.Column("due_now", sa.BigInteger, nullable=False),
+    sa.Column("sum_of_lines", sa.BigInteger, nullable=False),
+    sa.Column("currency", sa.String(3), nullable=False),
+    _created_at(),
+    sa.Index("ix_plan_change_previews_created_at", "created_at"),
+)
+
+# What one request at a time may do. A claim whose holder died runs out.
+claims = sa.Table(
+    "claims",
+    metadata,
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("holder", UUID(as_uuid=True), nullable=False),
+    sa.Column("expires_at", _moment, nullable=False),
+)
