@@ -48,6 +48,11 @@ _PROBLEMS: Final[Mapping[int, tuple[str, str, str]]] = {
         "card-declined",
         "the card was declined: use another one, or ask the bank that issued it",
     ),
+    403: (
+        "The user is known, but the token lacks a scope that this deployment requires.",
+        "insufficient-scope",
+        "the bearer token lacks a scope: sign in anew, and ask for payments",
+    ),
     404: (
         "There is no such thing, or it is somebody else's.",
         "subscription-not-found",
@@ -88,6 +93,8 @@ _EXTRAS: Final[Mapping[int, dict[str, str]]] = {
     402: {"code": "card_declined", "declineCode": "insufficient_funds"},
     500: {"traceId": "4bf92f3577b34da6a3ce929d0e0e4736"},
 }
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+IDEMPOTENT_REPLAYED: Final = "Idempotent-Replayed"
 WEBHOOK_PATH: Final = "/api/payments/webhook"
 # It is signed as it is, so its handler takes bytes and tells the framework nothing of them.
 _WEBHOOK: Final[Mapping[str, object]] = {
@@ -131,11 +138,22 @@ _WEBHOOK: Final[Mapping[str, object]] = {
         },
     },
 }
-# Headers that go with a status, wherever it occurs.
+# Headers that go with a problem, wherever it occurs.
 _HEADERS: Final[Mapping[str, tuple[str, str]]] = {
-    "401": ("WWW-Authenticate", "How to authenticate."),
+    "401": ("WWW-Authenticate", "How to authenticate, and what is wrong with the token."),
+    "403": ("WWW-Authenticate", "Which scope the token lacks."),
     "429": ("Retry-After", "Seconds after which to try again."),
     "503": ("Retry-After", "Seconds after which to try again."),
+}
+
+_FORMS: Final[Mapping[str, dict[str, object]]] = {
+    "Retry-After": {"pattern": "^[1-9][0-9]*$"},
+    IDEMPOTENT_REPLAYED: {"enum": ["true"]},
+}
+# Headers that answers to keyed requests may have besides.
+_KEYED: Final[Mapping[str, tuple[str, str]]] = {
+    "200": (IDEMPOTENT_REPLAYED, "true where this is the answer of an earlier request."),
+    "409": ("Retry-After", "Seconds after which to try again, where the request is under way."),
 }
 
 
@@ -156,7 +174,7 @@ def user_responses(
     view: type[msgspec.Struct], example: object, *problems: int
 ) -> dict[int, ResponseSpec]:
     """The same for what users do: it may be unauthenticated, too often, or turned away."""
-    return responses(view, example, *sorted({400, 401, 429, 503, *problems}))
+    return responses(view, example, *sorted({400, 401, 403, 429, 503, *problems}))
 
 
 def _problem(status: int) -> ResponseSpec:
@@ -211,19 +229,26 @@ def refine(document: dict[str, Any]) -> dict[str, Any]:
     """Add what Litestar cannot be told: headers of answers, and the webhook's raw body."""
     for path, operations in document["paths"].items():
         for operation in operations.values():
+            parameters = {one["name"] for one in operation.get("parameters", ())}
             for status, response in operation["responses"].items():
                 if status in _HEADERS and MEDIA_TYPE in response["content"]:
-                    name, description = _HEADERS[status]
-                    response.setdefault("headers", {})[name] = {
-                        "description": description,
-                        "required": True,
-                        "schema": {"type": "string"},
-                    }
+                    _add_header(response, *_HEADERS[status], required=True)
+                if status in _KEYED and IDEMPOTENCY_KEY in parameters:
+                    _add_header(response, *_KEYED[status], required=False)
             for parameter in operation.get("parameters", ()):
                 _drop_null(parameter["schema"])
             if path == WEBHOOK_PATH:
                 operation.update(_WEBHOOK)
     return document
+
+
+def _add_header(response: dict[str, Any], name: str, description: str, *, required: bool) -> None:
+    schema = {"type": "string", **_FORMS.get(name, {})}
+    response.setdefault("headers", {})[name] = {
+        "description": description,
+        "required": required,
+        "schema": schema,
+    }
 
 
 def _drop_null(schema: dict[str, Any]) -> None:

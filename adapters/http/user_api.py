@@ -14,8 +14,13 @@ from litestar.params import Body, HeaderParameter, PathParameter, QueryParameter
 from litestar.types import ASGIApp
 
 from adapters.http import examples
-from adapters.http.idempotency import HEADER, Idempotency
-from adapters.http.openapi import BEARER, user_responses
+from adapters.http.deadline import Deadline
+from adapters.http.idempotency import (
+    WHILE_A_CHECKOUT_OPENS,
+    WHILE_A_PORTAL_OPENS,
+    idempotent,
+)
+from adapters.http.openapi import BEARER, IDEMPOTENCY_KEY, user_responses
 from adapters.http.users import Authentication, RateLimit, UserRequest
 from ports.authentication import Authenticator
 from ports.clock import Clock
@@ -32,6 +37,8 @@ from service.view_subscription import SubscriptionView, ViewSubscription
 
 # Three addresses at their longest, and room to spare.
 _LARGEST_BODY: Final = 16 * 1024
+# Seconds. Gateways give up after 30, and letting go of what hangs takes up to four.
+DEADLINE: Final = 20.0
 
 PriceId = Annotated[
     str,
@@ -107,11 +114,13 @@ class UseCases:
 IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
-        name=HEADER,
+        name=IDEMPOTENCY_KEY,
         min_length=1,
         max_length=255,
         pattern="^[!-~]+$",
-        description="The same key and body get the same answer for 24 hours.",
+        description="The same key and request get the same answer, once they had a success: for "
+        "24 hours, where the answer is an address for as long as it surely opens. Refusals are "
+        "not kept.",
     ),
 ]
 SubscriptionId = Annotated[UUID, PathParameter(description="The id in the subscription's view.")]
@@ -142,6 +151,8 @@ def user_api(
     rate_limit: RateLimit,
     keys: IdempotencyKeys,
     clock: Clock,
+    *,
+    deadline: float = DEADLINE,
 ) -> Router:
     """The routes, bound to their use cases."""
 
@@ -149,17 +160,17 @@ def user_api(
     def authentication(app: ASGIApp) -> ASGIApp:
         return Authentication(app, authenticator, rate_limit)
 
-    def idempotency(app: ASGIApp) -> ASGIApp:
-        return Idempotency(app, keys, clock)
+    def in_time(app: ASGIApp) -> ASGIApp:
+        return Deadline(app, deadline)
 
-    once = [idempotency]
+    once = idempotent(keys, clock)
 
     @post(
         "/customers",
         status_code=200,
         summary="Make sure that the user is a customer",
         operation_id="ensureCustomer",
-        responses=user_responses(CustomerView, examples.CUSTOMER, 409, 422),
+        responses=user_responses(CustomerView, examples.CUSTOMER, 409, 413, 422),
         middleware=once,
     )
     async def ensure_customer(
@@ -176,7 +187,7 @@ def user_api(
         summary="Buy on Stripe's page",
         operation_id="startCheckout",
         responses=user_responses(CheckoutStarted, examples.CHECKOUT, 409, 413, 422),
-        middleware=once,
+        middleware=idempotent(keys, clock, replayed_for=WHILE_A_CHECKOUT_OPENS),
     )
     async def start_checkout(
         request: UserRequest,
@@ -205,7 +216,7 @@ def user_api(
         summary="Manage cards and invoices on Stripe's page",
         operation_id="openPortal",
         responses=user_responses(PortalOpened, examples.PORTAL, 404, 409, 413, 422),
-        middleware=once,
+        middleware=idempotent(keys, clock, replayed_for=WHILE_A_PORTAL_OPENS),
     )
     async def open_portal(
         request: UserRequest,
@@ -287,10 +298,14 @@ def user_api(
         status_code=200,
         summary="Cancel, with the current period unless immediately",
         operation_id="cancelSubscription",
-        responses=user_responses(SubscriptionView, examples.CANCELING, 404, 409),
+        responses=user_responses(SubscriptionView, examples.CANCELING, 404, 409, 413, 422),
+        middleware=once,
     )
     async def cancel_subscription(
-        request: UserRequest, subscription_id: SubscriptionId, immediately: Immediately = False
+        request: UserRequest,
+        subscription_id: SubscriptionId,
+        immediately: Immediately = False,
+        idempotency_key: IdempotencyKey = None,
     ) -> SubscriptionView:
         return await use_cases.cancel_subscription(
             request.user, subscription_id, immediately=immediately
@@ -301,10 +316,13 @@ def user_api(
         status_code=200,
         summary="Take a scheduled cancellation back",
         operation_id="resumeSubscription",
-        responses=user_responses(SubscriptionView, examples.SUBSCRIPTION, 404, 409),
+        responses=user_responses(SubscriptionView, examples.SUBSCRIPTION, 404, 409, 413, 422),
+        middleware=once,
     )
     async def resume_subscription(
-        request: UserRequest, subscription_id: SubscriptionId
+        request: UserRequest,
+        subscription_id: SubscriptionId,
+        idempotency_key: IdempotencyKey = None,
     ) -> SubscriptionView:
         return await use_cases.cancel_subscription.resume(request.user, subscription_id)
 
@@ -335,7 +353,7 @@ def user_api(
             resume_subscription,
             list_invoices,
         ],
-        middleware=[authentication],
+        middleware=[in_time, authentication],
         request_max_body_size=_LARGEST_BODY,
         security=BEARER,
     )

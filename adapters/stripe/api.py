@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, ParamSpec, TypeVar
@@ -31,6 +32,9 @@ Shape = TypeVar("Shape")
 TIMEOUT: Final = 10.0
 # The SDK repeats connection errors, 409 and 5xx with jitter, under one idempotency key.
 RETRIES: Final = 2
+# Seconds for a call with all its attempts. Gateways give up after 30, and what a user asks for
+# may take two calls, one after the other.
+DEADLINE: Final = 12.0
 
 # Stripe's word for it. A 404 alone says nothing: a proxy or a wrong address answers one, too.
 MISSING: Final = "resource_missing"
@@ -48,8 +52,14 @@ class StripeApi:
     """Stripe; or what stands at `api_base`, where one is given."""
 
     def __init__(
-        self, secret_key: str, api_base: str | None = None, *, circuit: Circuit | None = None
+        self,
+        secret_key: str,
+        api_base: str | None = None,
+        *,
+        circuit: Circuit | None = None,
+        deadline: float = DEADLINE,
     ) -> None:
+        self._deadline = deadline
         self._http = stripe.HTTPXClient(timeout=TIMEOUT)
         self._circuit = circuit or Circuit()
         self.v1 = stripe.StripeClient(
@@ -70,7 +80,12 @@ class StripeApi:
         except CircuitOpen as error:
             raise ProviderUnavailable(str(error), retry_after=error.retry_after) from None
         try:
-            answer = await method(*args, **kwargs)
+            async with asyncio.timeout(self._deadline):
+                answer = await method(*args, **kwargs)
+        except TimeoutError:
+            self._circuit.record(answered=False)
+            log.warning("stripe_call_timed_out", operation=operation, seconds=self._deadline)
+            raise ProviderUnavailable(f"Stripe did not answer {operation} in time") from None
         except stripe.StripeError as error:
             self._circuit.record(answered=not _is_outage(error))
             if error.code != MISSING:  # which is an answer like any other

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 import jwt
 import pytest
+import stripe
 import structlog
 from dependency_injector import providers
 from httpx import ASGITransport, AsyncClient, Response
@@ -169,7 +170,11 @@ def clock() -> MovableClock:
 
 
 @pytest.fixture
-async def stripe_api(clock: MovableClock) -> AsyncIterator[StripeApi]:
+async def stripe_api(
+    clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[StripeApi]:
+    # Retries are made as ever, without the half second before each.
+    monkeypatch.setattr(stripe.HTTPXClient, "INITIAL_DELAY", 0.001)
     async with serve_stripe_api(clock.seconds) as api:
         yield api
 
@@ -218,6 +223,16 @@ async def world(
 ) -> AsyncIterator[World]:
     async with world_of(environment, stripe_api, clock) as world:
         yield world
+
+
+@pytest.fixture
+async def other_world(
+    world: World, environment: dict[str, str], stripe_api: StripeApi, clock: MovableClock
+) -> AsyncIterator[World]:
+    """Another instance of the application, with connections of its own, beside the first."""
+    async with world_of(environment, stripe_api, clock) as other:
+        assert other.container.users_engine() is not world.container.users_engine()
+        yield other
 
 
 @pytest.fixture
