@@ -58,9 +58,11 @@ def config_route(public: PublicSettings, prices: PriceList) -> HTTPRouteHandler:
         "/api/payments/config",
         summary="What a page needs to sell",
         operation_id="config",
+        tags=["public"],
         responses=responses(ConfigView, examples.CONFIG),
     )
     async def config() -> ConfigView:
+        """For anyone: Stripe's publishable key, the length of the trial, plans and prices."""
         plans: dict[str, PlanView] = {}
         for offer in prices:
             plan = plans.setdefault(str(offer.plan), PlanView(str(offer.plan), []))

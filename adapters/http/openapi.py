@@ -10,7 +10,7 @@ import msgspec
 from litestar import MediaType, Request
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, Example, SecurityScheme
+from litestar.openapi.spec import Components, Contact, Example, SecurityScheme, Tag
 
 from adapters.http.problems import MEDIA_TYPE
 
@@ -95,6 +95,23 @@ _EXTRAS: Final[Mapping[int, dict[str, str]]] = {
 }
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 IDEMPOTENT_REPLAYED: Final = "Idempotent-Replayed"
+_ABOUT: Final = """\
+Sells subscriptions through Stripe. Every error is a problem document (RFC 9457) whose `type` never
+changes.
+
+**Repeating requests.** Operations that change something take an `Idempotency-Key`, 1 to 255
+visible ASCII characters of the client's choice, each user's their own. Once a request had a
+success, the same request with the same key gets the same answer for 24 hours, marked
+`Idempotent-Replayed: true`; an address of Stripe's only while it surely opens: 10 minutes for a
+Checkout, 2 for the portal. Nothing else is kept: after a refusal or a failure (401, 402, 403, 404,
+409, 413, 422, 429, 500, 503) the key is free again, for the same request or another. While the
+first of them is under way the others get a 409 with Retry-After; a key that stands for another
+request is a 422.
+
+**How often, how long.** A user may make so many requests in a minute (a setting, 120 unless
+changed); more are a 429 with Retry-After. A request that takes longer than 20 seconds is broken
+off with a 503 and can be repeated.
+"""
 WEBHOOK_PATH: Final = "/api/payments/webhook"
 # It is signed as it is, so its handler takes bytes and tells the framework nothing of them.
 _WEBHOOK: Final[Mapping[str, object]] = {
@@ -208,7 +225,14 @@ def openapi_config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Payments",
         version="1",
-        description="Sells subscriptions through Stripe. Every error is a problem document.",
+        description=_ABOUT,
+        contact=Contact(name="The operators of this service"),
+        tags=[
+            Tag("users", "What users do, each with the bearer token of the platform."),
+            Tag("public", "For anyone."),
+            Tag("stripe", "For Stripe alone."),
+            Tag("operators", "For whoever runs the service."),
+        ],
         components=Components(
             security_schemes={
                 "bearerAuth": SecurityScheme(
@@ -221,7 +245,7 @@ def openapi_config() -> OpenAPIConfig:
         ),
         path="/schema",
         render_plugins=[_Document(path=["/", "/openapi.json"], media_type=MediaType.JSON)],
-        use_handler_docstrings=False,
+        use_handler_docstrings=True,
     )
 
 
@@ -229,6 +253,7 @@ def refine(document: dict[str, Any]) -> dict[str, Any]:
     """Add what Litestar cannot be told: headers of answers, and the webhook's raw body."""
     for path, operations in document["paths"].items():
         for operation in operations.values():
+            operation.setdefault("security", [])  # said of those that need none, too
             parameters = {one["name"] for one in operation.get("parameters", ())}
             for status, response in operation["responses"].items():
                 if status in _HEADERS and MEDIA_TYPE in response["content"]:

@@ -151,8 +151,6 @@ def user_api(
     rate_limit: RateLimit,
     keys: IdempotencyKeys,
     clock: Clock,
-    *,
-    deadline: float = DEADLINE,
 ) -> Router:
     """The routes, bound to their use cases."""
 
@@ -161,7 +159,7 @@ def user_api(
         return Authentication(app, authenticator, rate_limit)
 
     def in_time(app: ASGIApp) -> ASGIApp:
-        return Deadline(app, deadline)
+        return Deadline(app, DEADLINE)
 
     once = idempotent(keys, clock)
 
@@ -176,6 +174,7 @@ def user_api(
     async def ensure_customer(
         request: UserRequest, idempotency_key: IdempotencyKey = None
     ) -> CustomerView:
+        """A user becomes a customer once; asked again, the same customer is shown."""
         customer = await use_cases.ensure_customer(request.user)
         return CustomerView(
             request.user.id, customer.customer_ref or "", customer.email, customer.name
@@ -194,6 +193,10 @@ def user_api(
         data: Annotated[CheckoutRequest, _body(examples.CHECKOUT_REQUEST)],
         idempotency_key: IdempotencyKey = None,
     ) -> CheckoutStarted:
+        """Send the buyer to the address in the answer. A Checkout that is open is handed out
+        again where its terms are the same, and closed where they are not. With a running
+        subscription it is a 409.
+        """
         return await use_cases.start_checkout(
             request.user, data.price_id, data.success_url, data.cancel_url
         )
@@ -206,6 +209,9 @@ def user_api(
         responses=user_responses(SyncedCheckout, examples.SYNCED, 404),
     )
     async def sync_checkout(request: UserRequest, session_id: SessionId) -> SyncedCheckout:
+        """For the page to which the buyer comes back, often before the webhook. It does what the
+        webhook does and can be repeated at will, so it takes no Idempotency-Key.
+        """
         return await use_cases.sync_checkout(
             request.user, session_id, request.headers.get("traceparent")
         )
@@ -223,6 +229,7 @@ def user_api(
         data: Annotated[PortalRequest, _body(examples.PORTAL_REQUEST)],
         idempotency_key: IdempotencyKey = None,
     ) -> PortalOpened:
+        """Send the user to the address in the answer at once: it opens for a few minutes."""
         return await use_cases.open_portal(request.user, data.return_url)
 
     @post(
@@ -238,6 +245,9 @@ def user_api(
         data: Annotated[PriceRequest, _body({"priceId": examples.PRICE})],
         idempotency_key: IdempotencyKey = None,
     ) -> SubscriptionBegun:
+        """Begins a subscription that starts when the client secret is confirmed on the page. One
+        that was begun on the same terms is gone on with; others are closed.
+        """
         return await use_cases.subscribe(request.user, data.price_id)
 
     @get(
@@ -247,6 +257,7 @@ def user_api(
         responses=user_responses(SubscriptionView, examples.SUBSCRIPTION),
     )
     async def view_subscription(request: UserRequest) -> SubscriptionView:
+        """The one that grants access, else the newest; status none where there never was one."""
         return await use_cases.view_subscription(request.user)
 
     @post(
@@ -261,6 +272,9 @@ def user_api(
         subscription_id: SubscriptionId,
         data: Annotated[PriceRequest, _body({"priceId": examples.ANNUAL_PRICE})],
     ) -> PreviewView:
+        """Lines and amounts in minor currency units. Nothing is changed, so it can be repeated at
+        will and takes no Idempotency-Key.
+        """
         return await use_cases.change_plan.preview(request.user, subscription_id, data.price_id)
 
     # Litestar's own answer would name only the first of several methods on one path.
@@ -289,6 +303,9 @@ def user_api(
         ],
         idempotency_key: IdempotencyKey = None,
     ) -> ChangeView:
+        """Charges what the preview has shown. An upgrade is charged at once and takes effect when
+        it is paid; a downgrade is a credit; within the trial nothing is charged.
+        """
         return await use_cases.change_plan(
             request.user, subscription_id, data.price_id, data.proration_date
         )
@@ -307,6 +324,7 @@ def user_api(
         immediately: Immediately = False,
         idempotency_key: IdempotencyKey = None,
     ) -> SubscriptionView:
+        """Access lasts to the end of the period that is paid for, unless it is ended now."""
         return await use_cases.cancel_subscription(
             request.user, subscription_id, immediately=immediately
         )
@@ -324,6 +342,7 @@ def user_api(
         subscription_id: SubscriptionId,
         idempotency_key: IdempotencyKey = None,
     ) -> SubscriptionView:
+        """Until it has ended, a scheduled end can be taken back."""
         return await use_cases.cancel_subscription.resume(request.user, subscription_id)
 
     @get(
@@ -335,6 +354,7 @@ def user_api(
     async def list_invoices(
         request: UserRequest, limit: Limit = 20, cursor: Cursor = None
     ) -> InvoiceList:
+        """Paged by cursor; each with a page to show and a PDF, where Stripe has made them."""
         return await use_cases.list_invoices(request.user, limit=limit, cursor=cursor)
 
     return Router(
@@ -356,6 +376,7 @@ def user_api(
         middleware=[in_time, authentication],
         request_max_body_size=_LARGEST_BODY,
         security=BEARER,
+        tags=["users"],
     )
 
 

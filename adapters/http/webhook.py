@@ -32,9 +32,11 @@ def webhook_route(receive_webhook: ReceiveWebhook) -> HTTPRouteHandler:
         request_max_body_size=LARGEST_BODY,
         summary="Take a webhook from Stripe",
         operation_id="receiveWebhook",
+        tags=["stripe"],
         responses=responses(WebhookAnswer, examples.RECEIVED, 400, 413, 503),
     )
     async def webhook(request: Request[Any, Any, Any]) -> WebhookAnswer:
+        """Answered 200 once it is stored for good; anything else asks Stripe to send it again."""
         receipt = await receive_webhook(
             await request.body(),
             request.headers.get("stripe-signature"),

@@ -23,6 +23,7 @@ from stripe import WebhookSignature
 from ports.wakeups import Stage
 from service import loop, settings
 from service.wiring import Container
+from tests.api.contract import check_answer
 from tests.api.stripe_api import StripeApi, serve_stripe_api
 from tests.databases import migrated_database, migrated_url
 
@@ -206,7 +207,11 @@ async def world_of(
     )
     transport = ASGITransport(cast("Any", container.app()))  # the two type ASGI differently
     try:
-        async with AsyncClient(transport=transport, base_url="http://payments") as client:
+        async with AsyncClient(
+            transport=transport,
+            base_url="http://payments",
+            event_hooks={"response": [check_answer]},
+        ) as client:
             yield World(container, client, stripe_api, clock)
     finally:
         await container.authenticator().close()

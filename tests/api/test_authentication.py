@@ -173,8 +173,10 @@ class IdentityProvider:
         self.asked += 1
         await receive()
         await send({"type": "http.response.start", "status": self.status, "headers": []})
-        body = json.dumps({"keys": self.keys}).encode()
-        await send({"type": "http.response.body", "body": body if self.document is None else self.document})
+        body = self.document
+        if body is None:
+            body = json.dumps({"keys": self.keys}).encode()
+        await send({"type": "http.response.body", "body": body})
 
 
 def jwk(key: Any, kid: str, **more: Any) -> dict[str, Any]:

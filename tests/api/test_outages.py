@@ -32,9 +32,9 @@ async def test_a_declined_card_is_a_402_with_the_decline_code(world: World) -> N
 
 @pytest.mark.parametrize("reason", ["lost_card", "stolen_card", "fraudulent"])
 async def test_a_thief_does_not_learn_why(world: World, reason: str) -> None:
-    world.stripe.fail("/v1/customers", card_declined(reason))
+    world.stripe.fail("POST /v1/subscriptions$", card_declined(reason))
 
-    problem = (await world.somebody()("POST", "/customers")).json()
+    problem = (await world.somebody().subscribe()).json()
 
     assert problem["declineCode"] == "generic_decline"
     assert reason not in str(problem)
