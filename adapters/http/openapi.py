@@ -163,6 +163,21 @@ _HEADERS: Final[Mapping[str, tuple[str, str]]] = {
     "503": ("Retry-After", "Seconds after which to try again."),
 }
 
+# What to do next: operation -> the operations that take what its success names, and where it is.
+_LINKS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
+    "startCheckout": {"syncCheckout": ("session_id", "sessionId")},
+    "subscribe": {
+        "previewPlanChange": ("subscription_id", "subscriptionId"),
+        "cancelSubscription": ("subscription_id", "subscriptionId"),
+    },
+    "viewSubscription": {
+        "previewPlanChange": ("subscription_id", "id"),
+        "changePlan": ("subscription_id", "id"),
+        "cancelSubscription": ("subscription_id", "id"),
+        "resumeSubscription": ("subscription_id", "id"),
+    },
+    "listInvoices": {"listInvoices": ("cursor", "nextCursor")},
+}
 _FORMS: Final[Mapping[str, dict[str, object]]] = {
     "Retry-After": {"pattern": "^[1-9][0-9]*$"},
     IDEMPOTENT_REPLAYED: {"enum": ["true"]},
@@ -254,6 +269,11 @@ def refine(document: dict[str, Any]) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             operation.setdefault("security", [])  # said of those that need none, too
+            for target, (parameter, field) in _LINKS.get(operation["operationId"], {}).items():
+                operation["responses"]["200"].setdefault("links", {})[target] = {
+                    "operationId": target,
+                    "parameters": {parameter: f"$response.body#/{field}"},
+                }
             parameters = {one["name"] for one in operation.get("parameters", ())}
             for status, response in operation["responses"].items():
                 if status in _HEADERS and MEDIA_TYPE in response["content"]:
