@@ -46,6 +46,14 @@ class LearnPrices:
         found = await self._provider.fetch_prices(list(self._prices))
         self._prices.learn(found.by_ref, found.current)
         missing = [o.lookup_key for o in self._prices if o.lookup_key not in found.current]
+        for offer, reference in self._prices.on_sale():
+            if reference is not None and offer not in self._prices:
+                log.warning(
+                    "price_differs",
+                    lookup_key=offer.lookup_key,
+                    sold_at=f"{offer.price.amount} {offer.price.currency}",
+                    hint="it is sold at this: run `payments catalog sync`, or correct the settings",
+                )
         if missing:
             log.warning(
                 "prices_missing",

@@ -64,12 +64,12 @@ def config_route(public: PublicSettings, prices: PriceList) -> HTTPRouteHandler:
     async def config() -> ConfigView:
         """For anyone: Stripe's publishable key, the length of the trial, plans and prices."""
         plans: dict[str, PlanView] = {}
-        for offer in prices:
+        for offer, price_id in prices.on_sale():
             plan = plans.setdefault(str(offer.plan), PlanView(str(offer.plan), []))
             plan.prices.append(
                 PlanPrice(
                     lookup_key=offer.lookup_key,
-                    price_id=prices.current_ref(offer.lookup_key),
+                    price_id=price_id,
                     interval=str(offer.interval),
                     amount=offer.price.amount,
                     currency=offer.price.currency,

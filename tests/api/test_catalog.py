@@ -81,9 +81,13 @@ async def test_what_another_machine_has_synced_is_sold_at_once(
 
     bought = await world.somebody().checkout(new["id"])
     old = await world.somebody().checkout("price_general_monthly")
+    config = (await world.client.get("/api/payments/config")).json()
 
     assert bought.status_code == 200
     assert old.status_code == 422
+    # What is shown is what is charged, whatever this instance's own settings say.
+    shown = config["plans"][0]["prices"][0]
+    assert (shown["priceId"], shown["amount"]) == (new["id"], 1200)
 
 
 async def test_prices_that_nobody_sells_are_no_flood_of_requests(world: World) -> None:
