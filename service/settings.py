@@ -247,7 +247,8 @@ class Settings:
     jwt_jwks_url: str | None = _variable(
         "JWT_JWKS_URL",
         _url("https", "http"),
-        "Where the identity provider publishes its keys (or set JWT_PUBLIC_KEY or JWT_SECRET)",
+        "Where the identity provider publishes its keys, https with a live key (or set "
+        "JWT_PUBLIC_KEY or JWT_SECRET)",
         required=False,
     )
     jwt_public_key: str | None = _variable(

@@ -106,11 +106,13 @@ class JwksKeys:
         self._keys: Mapping[str | None, VerifyingKey] = {}
         self._fetched_at: float | None = None
         self._tried_at: float | None = None
+        self._failed = False
         self._fetching = asyncio.Lock()
 
     async def find(self, key_id: str | None) -> VerifyingKey:
         """The key with this id; one without an id only where there is a single key."""
-        if self._is_older_than(_FRESH_FOR) or self._get(key_id) is None:
+        known = self._get(key_id) is not None
+        if not known or (self._is_older_than(_FRESH_FOR) and not self._waits_in_vain()):
             await self._refresh(key_id)
         if self._is_older_than(_TRUSTED_FOR):
             raise KeysUnavailable("the keys of the identity provider cannot be fetched")
@@ -131,6 +133,12 @@ class JwksKeys:
     def _is_older_than(self, seconds: float) -> bool:
         return self._fetched_at is None or self._now() - self._fetched_at >= seconds
 
+    def _waits_in_vain(self) -> bool:
+        """Whether a fetch is under way that, after the last one, is likely to time out: one
+        request waits for that, not all.
+        """
+        return self._fetching.locked() and self._failed
+
     async def _refresh(self, key_id: str | None) -> None:
         async with self._fetching:
             if not self._is_older_than(_FRESH_FOR) and self._get(key_id) is not None:
@@ -145,7 +153,9 @@ class JwksKeys:
             except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
                 # What was known before stays good for a while.
                 log.warning("jwks_unavailable", error=type(error).__name__)
+                self._failed = True
                 return
+            self._failed = False
             self._fetched_at = self._now()
 
 

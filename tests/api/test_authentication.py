@@ -168,9 +168,14 @@ class IdentityProvider:
         self.asked = 0
         self.status = 200
         self.document: bytes | None = None
+        self.reached = asyncio.Event()
+        self.released = asyncio.Event()
+        self.released.set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.asked += 1
+        self.reached.set()
+        await self.released.wait()
         await receive()
         await send({"type": "http.response.start", "status": self.status, "headers": []})
         body = self.document
@@ -263,6 +268,24 @@ async def test_known_keys_stay_good_for_hours_while_the_identity_provider_is_awa
     jwks.provider.status = 200
     jwks.time += 11
     await jwks.authenticate(keyed(RSA, "RS256", "one"))
+
+
+async def test_while_it_hangs_those_who_hold_a_known_key_do_not_wait(jwks: Jwks) -> None:
+    await jwks.authenticate(keyed(RSA, "RS256", "one"))
+    jwks.provider.status = 503
+    jwks.time += 3601
+    await jwks.authenticate(keyed(RSA, "RS256", "one"))
+    jwks.provider.released.clear()
+    jwks.provider.reached.clear()
+    jwks.time += 11
+
+    first = asyncio.create_task(jwks.authenticate(keyed(RSA, "RS256", "one")))
+    await jwks.provider.reached.wait()
+    await jwks.authenticate(keyed(RSA, "RS256", "one"))
+
+    assert not first.done()
+    jwks.provider.released.set()
+    await first
 
 
 async def test_many_at_once_fetch_once(jwks: Jwks) -> None:

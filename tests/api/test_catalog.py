@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping
+from typing import Any
 
 import pytest
 
@@ -70,7 +72,11 @@ async def test_a_changed_amount_makes_a_new_price_that_takes_the_lookup_key_over
 
 
 async def test_what_another_machine_has_synced_is_sold_at_once(
-    world: World, environment: dict[str, str], stripe_api: StripeApi, clock: MovableClock
+    world: World,
+    environment: dict[str, str],
+    stripe_api: StripeApi,
+    clock: MovableClock,
+    logged: list[MutableMapping[str, Any]],
 ) -> None:
     """An API that knows its prices meets one that was made elsewhere since."""
     await world.container.learn_prices().run_once()
@@ -88,6 +94,8 @@ async def test_what_another_machine_has_synced_is_sold_at_once(
     # What is shown is what is charged, whatever this instance's own settings say.
     shown = config["plans"][0]["prices"][0]
     assert (shown["priceId"], shown["amount"]) == (new["id"], 1200)
+    [warning] = [line for line in logged if line["event"] == "price_differs"]
+    assert (warning["lookup_key"], warning["sold_at"]) == ("general_monthly", "1200 usd")
 
 
 async def test_prices_that_nobody_sells_are_no_flood_of_requests(world: World) -> None:
