@@ -36,7 +36,6 @@ class LearnPrices:
         self._prices = prices
         self._monotonic = monotonic
         self._looking = asyncio.Lock()
-        self._looks = 0
         self._next_look = 0.0
         self._failure: ProviderUnavailable | None = None
         self.asked = asyncio.Event()
@@ -66,16 +65,14 @@ class LearnPrices:
 
         Raises ProviderUnavailable, also where whoever asked just now got no answer.
         """
-        looks = self._looks
         async with self._looking:
-            if looks == self._looks and self._monotonic() >= self._next_look:
+            if self._monotonic() >= self._next_look:
                 self._failure = None
                 try:
                     await self.run_once()
                 except ProviderUnavailable as error:
                     self._failure = error
                 # A look that was broken off does not count: the next one takes it up.
-                self._looks += 1
                 self._next_look = self._monotonic() + SHORTEST_INTERVAL
             if self._failure is not None:
                 raise self._failure
