@@ -192,6 +192,11 @@ def token_keys(settings: Settings) -> Keys:
     return OneKey(shared_secret(settings.jwt_secret))
 
 
+def required_scope(settings: Settings) -> tuple[str, ...]:
+    """The scopes that tokens must hold, from the settings."""
+    return settings.jwt_required_scope or ()
+
+
 class Container(containers.DeclarativeContainer):
     """Everything a process is made of. Each provider is typed with the port it stands for."""
 
@@ -240,6 +245,7 @@ class Container(containers.DeclarativeContainer):
         providers.Singleton(token_keys, settings),
         issuer=settings.provided.jwt_issuer,
         audience=settings.provided.jwt_audience,
+        required_scope=providers.Callable(required_scope, settings),
     )
     intake: providers.Provider[Intake] = providers.Singleton(PostgresIntake, engine)
     unit_of_work: providers.Provider[UnitOfWork] = providers.Factory(PostgresUnitOfWork, engine)

@@ -36,9 +36,11 @@ def webhook_route(
         request_max_body_size=LARGEST_BODY,
         summary="Take a webhook from Stripe",
         operation_id="receiveWebhook",
+        tags=["stripe"],
         responses=responses(WebhookAnswer, examples.RECEIVED, 400, 408, 413, 503),
     )
     async def webhook(request: Request[Any, Any, Any]) -> WebhookAnswer:
+        """Answered 200 once it is stored for good; anything else asks Stripe to send it again."""
         async with held.read(request) as body:
             receipt = await receive_webhook(
                 body,
