@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx
+from aio_pika.exceptions import AMQPError
 from dependency_injector import providers
 
 from adapters.http import server
@@ -156,7 +157,7 @@ async def start(options: Options) -> AsyncIterator[Platform]:
         if broker_url is None:
             container.event_publisher.override(providers.Object(InProcessBus(users)))
         else:
-            await running.enter_async_context(_consumer(options, broker_url, users))
+            await _consume(_consumer(options, broker_url, users), running)
         stripe.listen(f"{service}/api/payments/webhook", *sorted(HANDLED_TYPES), name=_ENDPOINT)
         serving = await _serve(container, service_port, running, severable=options.severable)
         await _until_answered(f"{service}/health/ready", serving)
@@ -287,6 +288,16 @@ def _consumer(options: Options, url: str, users: UsersService) -> Consumer:
         queue = f"{users_service.QUEUE}.{secrets.token_hex(4)}"
         return Consumer(url, users, queue=queue, temporary=True)
     return Consumer(url, users)
+
+
+async def _consume(consumer: Consumer, running: AsyncExitStack) -> None:
+    try:
+        await running.enter_async_context(consumer)
+    except (AMQPError, OSError) as error:
+        raise ServerError(
+            f"the broker cannot be used: {error}. Set RABBITMQ_URL to one that can, or to "
+            f"{IN_PROCESS} to do without"
+        ) from None
 
 
 async def _serve(

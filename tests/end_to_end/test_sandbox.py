@@ -186,6 +186,35 @@ async def test_a_live_key_is_refused(name: str) -> None:
     assert key not in output
 
 
+async def test_a_live_key_in_a_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("rk_live_1\n")
+    sandbox = await start(STRIPE_SECRET_KEY_FILE=str(file))
+    output = (await sandbox.communicate())[0].decode()
+    assert sandbox.returncode == 2
+    assert "STRIPE_SECRET_KEY_FILE is a live key" in output
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere"}, "database"),
+        ({"DATABASE_URL": "mysql://nobody@127.0.0.1/nowhere"}, "DATABASE_URL must be"),
+        ({"RABBITMQ_URL": "amqp://nobody@127.0.0.1:1/"}, "the broker cannot be used"),
+    ],
+)
+async def test_what_cannot_be_used_is_named_in_a_line(
+    wrong: dict[str, str], said: str, database_url: str, tmp_path: Path
+) -> None:
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": "in-process", **wrong}
+    sandbox = await start("--data", str(tmp_path), **given)
+    async with asyncio.timeout(PATIENCE):
+        output = (await sandbox.communicate())[0].decode()
+    assert sandbox.returncode in (1, 2)
+    assert said in output
+    assert "Traceback" not in output
+
+
 async def test_once_means_the_life_of_a_subscription_and_no_more(
     database_url: str, tmp_path: Path
 ) -> None:
