@@ -20,7 +20,7 @@ HAVE_SERVERS := { [ "$$TEST_SERVERS" != private ] && docker version >/dev/null 2
 	|| [ "$$TEST_SERVERS" = containers ] \
 	|| PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v rabbitmq-server >/dev/null
 
-.PHONY: help setup run test check format docs contracts lock clean
+.PHONY: help setup run test faults check format docs contracts lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ run: $(STAMP) ## Start everything on this machine and say where to open it
 test: $(STAMP) ## Run the tests; ARGS="..." goes to pytest
 	@$(HAVE_SERVERS) || .ci/apt-install rabbitmq-server || true
 	@$(BIN)/python -m pytest $(ARGS)
+
+faults: $(STAMP) ## Hurt a running service FAULTS times (200); FAULT_SEED=... draws the same again
+	@[ -e /usr/lib/*/faketime/libfaketime.so.1 ] || .ci/apt-install rabbitmq-server libfaketime || true
+	FAULTS=$${FAULTS:-200} $(BIN)/python -m pytest -s tests/faults -k cluster $(ARGS)
 
 check: $(STAMP) ## Lint, check formatting, types, import rules and generated files
 	$(BIN)/ruff check
