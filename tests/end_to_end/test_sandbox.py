@@ -14,10 +14,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aio_pika
 import httpx
 import psutil
 import pytest
 
+from sandbox.users_service import QUEUE
 from tests.end_to_end.processes import PAYMENTS
 
 PATIENCE = 120.0  # seconds
@@ -95,11 +97,23 @@ async def play(scenario: str, *arguments: str, **environment: str) -> tuple[int,
     return process.returncode or 0, output.decode()
 
 
+@pytest.fixture
+async def broker(rabbitmq_url: str) -> AsyncIterator[str]:
+    """Give a broker on which the users service's queues, which stay, are taken away at the end."""
+    yield rabbitmq_url
+    connection = await aio_pika.connect(rabbitmq_url)
+    async with connection:
+        channel = await connection.channel()
+        for name in (QUEUE, f"{QUEUE}.dead"):
+            await channel.queue_delete(name, if_unused=False, if_empty=False)
+        await channel.exchange_delete(f"{QUEUE}.dead")
+
+
 async def test_it_starts_on_what_it_is_given_and_goes_on_after_a_restart(
-    database_url: str, rabbitmq_url: str, tmp_path: Path
+    database_url: str, broker: str, tmp_path: Path
 ) -> None:
     """Who is signed in, what they bought, Stripe's time and the users service's view stay."""
-    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": rabbitmq_url}
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": broker}
     async with running(tmp_path, **given) as sandbox:
         said = "".join(sandbox.said)
         assert "database: the one of DATABASE_URL" in said
