@@ -20,10 +20,10 @@ HAVE_SERVERS := { [ "$$TEST_SERVERS" != private ] && docker version >/dev/null 2
 	|| [ "$$TEST_SERVERS" = containers ] \
 	|| PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v rabbitmq-server >/dev/null
 
-.PHONY: help setup run test faults check format docs contracts lock clean
+.PHONY: help setup run test faults check audit format docs contracts verify-pact release-contracts lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv and install the locked dependencies
 
@@ -43,17 +43,29 @@ check: $(STAMP) ## Lint, check formatting, types, import rules and generated fil
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@$(BIN)/python -m pytest --quiet tests/unit/test_contracts.py tests/unit/test_docs.py
+	@$(BIN)/python -m pytest --quiet tests/unit/test_contracts.py \
+		tests/unit/test_released_contracts.py tests/unit/test_docs.py tests/pacts/test_users_service.py
+
+audit: $(STAMP) ## Look for known holes in dependencies and for secrets in files
+	@$(BIN)/python .ci/audit.py
 
 format: $(STAMP) ## Fix what ruff can fix and format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(STAMP) ## Write the tables in the README anew
+docs: $(STAMP) ## Write the tables in the documents anew
 	$(BIN)/python -m docs.generate
 
 contracts: $(STAMP) ## Write the contract files anew
 	$(BIN)/python -m contracts.generate
+	$(BIN)/python -m tests.pacts.users_service
+
+verify-pact: $(STAMP) ## Verify a consumer's pact against the running service: PACT=path
+	@$(HAVE_SERVERS) || .ci/apt-install rabbitmq-server || true
+	@PACT="$(PACT)" $(BIN)/python -m pytest tests/pacts/test_provider.py -k published
+
+release-contracts: $(STAMP) ## Keep the contracts of a release, to compare later ones with
+	$(BIN)/python -m contracts.release
 
 lock: $(STAMP) ## Resolve the locks again; LOCK_ARGS=--upgrade moves every version
 	$(UV_COMPILE) --output-file requirements.lock pyproject.toml
