@@ -225,5 +225,9 @@ class Consumer:
                 await self._users.take(message.body)
         except GapError as error:
             log.warning("message_refused", error=str(error))
-        except (aio_pika.exceptions.AMQPError, ConnectionError):
+        except (
+            aio_pika.exceptions.AMQPError,
+            aio_pika.exceptions.ChannelInvalidStateError,
+            ConnectionError,
+        ):
             pass  # the broker has gone before it heard of it, and sends the message again
