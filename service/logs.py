@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable
@@ -52,5 +53,8 @@ def _for_machines() -> list[Processor]:
 
 def _to_json(entry: dict[str, Any], default: Callable[[Any], Any]) -> bytes:
     # A line for every webhook and another for what became of it: the standard library's encoder
-    # would take twice as long.
-    return msgspec.json.encode(entry, enc_hook=default)
+    # would take twice as long. It takes what the other refuses, such as half a surrogate pair.
+    try:
+        return msgspec.json.encode(entry, enc_hook=default)
+    except (ValueError, OverflowError, TypeError):
+        return json.dumps(entry, default=default).encode()

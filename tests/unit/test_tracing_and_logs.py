@@ -100,11 +100,12 @@ def test_a_line_for_machines_holds_whatever_is_put_into_it(
         structlog.get_logger("test").info(
             "it_happened", name="Jürgen", whole=3, nothing=None, error=ValueError("odd")
         )
+        structlog.get_logger("test").info("it_is_odd", half="\ud800", huge=2**70)
     finally:
         structlog.configure(**before)
 
-    said = capsys.readouterr().err
-    assert said.endswith("}\n")
+    said, odd = capsys.readouterr().err.splitlines()
+    assert (json.loads(odd)["half"], json.loads(odd)["huge"]) == ("\ud800", 2**70)
     entry = json.loads(said)
     assert entry["event"] == "it_happened"
     assert (entry["name"], entry["whole"], entry["nothing"]) == ("Jürgen", 3, None)
