@@ -81,8 +81,10 @@ Answer = TypeVar("Answer")
 
 # Seconds that the worker waits for the first answer about prices.
 _PRICES_MAY_TAKE = 2.0
-# Intake, inbox, outbox, partitions, two listeners, health check, and one to spare.
-_POOL_SIZE = 8
+# While the broker judges a batch of one, the database works for the other.
+_RELAY_LANES = 2
+# Intake, inbox, two for the outbox, partitions, two listeners, health check, and one to spare.
+_POOL_SIZE = 9
 # What users do has connections of its own: however much they ask for, webhooks are taken.
 _USERS_POOL_SIZE = 8
 
@@ -220,7 +222,7 @@ class Container(containers.DeclarativeContainer):
         providers.Singleton(processing_rules, settings),
     )
     relay_outbox = providers.Singleton(
-        RelayOutbox, unit_of_work.provider, event_publisher, partitions, clock
+        RelayOutbox, unit_of_work.provider, event_publisher, partitions, clock, lanes=_RELAY_LANES
     )
     replay_webhooks = providers.Singleton(ReplayWebhooks, unit_of_work.provider)
     worker: providers.Provider[Worker] = providers.Singleton(
