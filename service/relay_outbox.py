@@ -7,12 +7,10 @@ between publishes some again, with the same ids.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -21,7 +19,7 @@ import structlog
 from ports.clock import Clock
 from ports.event_publisher import Delivery, EventPublisher
 from ports.outbox import Message
-from ports.partitions import Partitions, Share
+from ports.partitions import HeldPartitions
 from ports.unit_of_work import UnitOfWork
 from service.retry import RetryPolicy
 
@@ -32,9 +30,7 @@ log = structlog.get_logger(__name__)
 MOST_BLOCKED: Final = 10_000
 # How long a subscription is held back whose next message the broker would not take.
 HOLD_BACK: Final = RetryPolicy(base=0.5, cap=30.0)
-# A lane that has nothing left waits for one that has: at most for this many batches, some tens of
-# milliseconds each.
-BATCHES_IN_A_ROW: Final = 4
+
 
 _HINTS: Final = {
     Delivery.UNROUTABLE: "no queue takes it: bind the consumer's queue to the exchange",
@@ -57,98 +53,34 @@ class _Blocked:
 
 
 class RelayOutbox:
-    """Publishes what waits in the partitions this worker holds.
-
-    The partitions are divided among `lanes` that work side by side: while the broker judges the
-    batch of one, another claims or marks its own. A subscription is always in the same lane.
-    """
+    """Publishes what waits in the partitions this worker holds."""
 
     def __init__(
         self,
         unit_of_work: Callable[[], UnitOfWork],
         publisher: EventPublisher,
-        partitions: Partitions,
+        partitions: HeldPartitions,
         clock: Clock,
         *,
         retry: RetryPolicy = HOLD_BACK,
         batch_size: int = 500,
-        lanes: int = 1,
-    ) -> None:
-        self._lanes = [
-            _Lane(
-                unit_of_work,
-                publisher,
-                partial(_part_of, partitions, number, lanes),
-                clock,
-                retry,
-                batch_size,
-            )
-            for number in range(lanes)
-        ]
-
-    async def run_once(self) -> int:
-        """Publish a few batches in each lane; returns how many messages are done with.
-
-        Raises BrokerUnavailable, StorageUnavailable and LeaseLost; it may be called again.
-        """
-        if len(self._lanes) == 1:
-            return await self._lanes[0].run_once()
-        # A lane that fails leaves the others to finish what they have in hand.
-        results = await asyncio.gather(
-            *(lane.run_repeatedly() for lane in self._lanes), return_exceptions=True
-        )
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return sum(result for result in results if isinstance(result, int))
-
-    async def idle_time(self) -> timedelta | None:
-        """How long until a message that was held back is tried again; None without any."""
-        times = [time for lane in self._lanes if (time := lane.idle_time()) is not None]
-        return min(times, default=None)
-
-
-def _part_of(partitions: Partitions, number: int, lanes: int) -> Share:
-    """The partitions of one lane."""
-    share = partitions.held()
-    return replace(share, partitions=frozenset(p for p in share.partitions if p % lanes == number))
-
-
-class _Lane:
-    """Its own part of the outbox, one batch at a time."""
-
-    def __init__(
-        self,
-        unit_of_work: Callable[[], UnitOfWork],
-        publisher: EventPublisher,
-        share: Callable[[], Share],
-        clock: Clock,
-        retry: RetryPolicy,
-        batch_size: int,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._publisher = publisher
-        self._share = share
+        self._partitions = partitions
         self._clock = clock
         self._retry = retry
         self._batch_size = batch_size
         self._blocked: dict[UUID, _Blocked] = {}
 
-    async def run_repeatedly(self) -> int:
-        """Publish batches until none is left, or until the other lanes have waited long enough."""
-        done = 0
-        for _ in range(BATCHES_IN_A_ROW):
-            published = await self.run_once()
-            if not published:
-                break
-            done += published
-        return done
-
     async def run_once(self) -> int:
-        """Publish one batch; returns how many messages are done with."""
+        """Publish one batch; returns how many messages are done with.
+
+        Raises BrokerUnavailable, StorageUnavailable and LeaseLost; it may be called again.
+        """
         now = self._clock.now()
         held_back = [id_ for id_, blocked in self._blocked.items() if blocked.until > now]
-        share = self._share()
+        share = self._partitions.held()
         if not share.partitions or len(held_back) >= MOST_BLOCKED:
             return 0
         async with self._unit_of_work() as uow:
@@ -165,7 +97,7 @@ class _Lane:
         self._hold_back(outcome, batch)
         return len(outcome.confirmed) + len(outcome.unrouted)
 
-    def idle_time(self) -> timedelta | None:
+    async def idle_time(self) -> timedelta | None:
         """How long until a message that was held back is tried again; None without any."""
         if not self._blocked:
             return None

@@ -57,6 +57,7 @@ from service import logs
 from service.cancel_subscription import CancelSubscription
 from service.change_plan import ChangePlan
 from service.ensure_customer import EnsureCustomer
+from service.lanes import Lanes, PartOfShare
 from service.learn_prices import LearnPrices
 from service.list_invoices import ListInvoices
 from service.open_portal import OpenPortal
@@ -81,10 +82,10 @@ Answer = TypeVar("Answer")
 
 # Seconds that the worker waits for the first answer about prices.
 _PRICES_MAY_TAKE = 2.0
-# While the broker judges a batch of one, the database works for the other.
-_RELAY_LANES = 2
-# Intake, inbox, two for the outbox, partitions, two listeners, health check, and one to spare.
-_POOL_SIZE = 9
+# Of each stage of the worker. A third would find both processors and the broker busy.
+_LANES = 2
+# Intake, inbox and outbox in two lanes each, partitions, two listeners, health check, one to spare.
+_POOL_SIZE = 10
 # What users do has connections of its own: however much they ask for, webhooks are taken.
 _USERS_POOL_SIZE = 8
 
@@ -143,6 +144,14 @@ def token_keys(settings: Settings) -> Keys:
             raise SettingsError([f"JWT_PUBLIC_KEY {error}"]) from None
     assert settings.jwt_secret is not None, "the settings hold one of the three"
     return OneKey(shared_secret(settings.jwt_secret))
+
+
+def in_lanes(
+    partitions: Partitions, make: Callable[..., ProcessInbox] | Callable[..., RelayOutbox]
+) -> Lanes:
+    """A stage in its lanes. `make` lacks the partitions only."""
+    parts = (PartOfShare(partitions, number, _LANES) for number in range(_LANES))
+    return Lanes([make(partitions=part) for part in parts])
 
 
 class Container(containers.DeclarativeContainer):
@@ -212,17 +221,24 @@ class Container(containers.DeclarativeContainer):
         answered=providers.Callable(lambda wakeups: lambda: wakeups.wake(Stage.INBOX), wakeups),
     )
     process_inbox = providers.Singleton(
-        ProcessInbox,
-        unit_of_work.provider,
-        stored_webhooks,
-        lookups,
+        in_lanes,
         partitions,
-        wakeups,
-        clock,
-        providers.Singleton(processing_rules, settings),
+        providers.Factory(
+            ProcessInbox,
+            unit_of_work.provider,
+            stored_webhooks,
+            lookups,
+            wakeups=wakeups,
+            clock=clock,
+            rules=providers.Singleton(processing_rules, settings),
+        ).provider,
     )
     relay_outbox = providers.Singleton(
-        RelayOutbox, unit_of_work.provider, event_publisher, partitions, clock, lanes=_RELAY_LANES
+        in_lanes,
+        partitions,
+        providers.Factory(
+            RelayOutbox, unit_of_work.provider, event_publisher, clock=clock
+        ).provider,
     )
     replay_webhooks = providers.Singleton(ReplayWebhooks, unit_of_work.provider)
     worker: providers.Provider[Worker] = providers.Singleton(

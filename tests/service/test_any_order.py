@@ -26,7 +26,6 @@ from domain.plans import PriceList
 from domain.subscription import ENDED
 from ports.outbox import Message
 from ports.payment_provider import ProviderCustomer
-from service.relay_outbox import RelayOutbox
 from tests.service.house import PRICES, House, data
 from tests.stripe_payloads import (
     DAY,
@@ -178,7 +177,7 @@ def _let_it_crash(house: House, fate: Iterator[str]) -> None:
         return Doomed(house.store)
 
     house.process._unit_of_work = doomed
-    house.relay = RelayOutbox(doomed, house.publisher, house.partitions, house.clock, lanes=2)
+    house.relay._unit_of_work = doomed
 
 
 def _truth(now: Payload) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -163,64 +162,3 @@ async def test_a_message_goes_again_with_the_same_id_after_a_crash_before_the_ma
     await house.publish()
     first, again = house.published()
     assert first == again
-
-
-class SlowPublisher(MemoryEventPublisher):
-    """Judges nothing before it is told to, and notes who waits for its judgement."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waiting: list[set[str]] = []
-        self.several_wait = asyncio.Event()
-        self.judging = asyncio.Event()
-        self.published: list[str] = []
-
-    async def publish(self, messages: Sequence[Message]) -> Mapping[UUID, Delivery]:
-        self.waiting.append({m.ordering_key for m in messages})
-        if len(self.waiting) > 1:
-            self.several_wait.set()
-        await self.judging.wait()
-        self.published += [f"{m.ordering_key}:{m.version}" for m in messages]
-        return {m.id: Delivery.CONFIRMED for m in messages}
-
-
-async def test_lanes_publish_side_by_side_and_never_share_a_subscription() -> None:
-    publisher = SlowPublisher()
-    house = await house_with(ScriptedPublisher(), subscriptions=40)
-    house.relay = RelayOutbox(
-        house.unit_of_work, publisher, house.partitions, house.clock, batch_size=10, lanes=2
-    )
-
-    relaying = asyncio.create_task(house.publish())
-    await asyncio.wait_for(publisher.several_wait.wait(), 5)
-    first, second = publisher.waiting
-    publisher.judging.set()
-    await relaying
-
-    assert not first & second
-    assert set(marks(house).values()) == {"published"}
-    assert len(publisher.published) == 120
-    for number in range(1, 41):
-        versions = [sent for sent in publisher.published if sent.startswith(f"sub_{number}:")]
-        assert versions == [f"sub_{number}:{version}" for version in (1, 2, 3)]
-
-
-async def test_a_lane_that_fails_leaves_the_other_to_finish_and_mark_its_batch() -> None:
-    class Failing(MemoryEventPublisher):
-        calls = 0
-
-        async def publish(self, messages: Sequence[Message]) -> Mapping[UUID, Delivery]:
-            self.calls += 1
-            if self.calls == 1:
-                raise BrokerUnavailable("gone")
-            return {m.id: Delivery.CONFIRMED for m in messages}
-
-    house = await house_with(ScriptedPublisher(), subscriptions=40)
-    house.relay = RelayOutbox(house.unit_of_work, Failing(), house.partitions, house.clock, lanes=2)
-
-    with pytest.raises(BrokerUnavailable):
-        await house.relay.run_once()
-    assert set(marks(house).values()) == {"published", "waiting"}
-
-    await house.publish()
-    assert set(marks(house).values()) == {"published"}
