@@ -1,5 +1,5 @@
-"""`make bench`: everything, in a quarter of an hour; `make bench ARGS=--short`: in a minute or two,
-coarser. Results go to build/.
+"""`make bench`: everything, in a quarter of an hour; `make bench ARGS=--short`: in a minute or
+two, coarser. Results go to build/.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ async def _run(*, short: bool, only: list[str] | None) -> None:
                 PEERS,
                 directory,
                 say,
+                keep=lambda found: report.write(found, machine, BUILD),
             )
             chosen = [getattr(measures, name) for name in only or MEASURES]
             found = await measures.run(bench, chosen)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -51,6 +51,7 @@ PACE: Final = 500
 class Scale:
     """How much of everything."""
 
+    minutes: float  # at most, with a little patience for what cannot be cut short
     rounds: int
     seconds: float  # of one round of ingest
     backlog: int  # webhooks in one round of draining
@@ -61,9 +62,19 @@ class Scale:
     starts: int
 
 
+# Which share of the time each measure may take.
+SHARES: Final = {
+    "start": 0.03,
+    "ingest": 0.25,
+    "stages": 0.15,
+    "end_to_end": 0.15,
+    "latency": 0.05,
+    "table_size": 0.17,
+    "memory": 0.2,
+}
 # Backlogs are whole lives of workload.SUBSCRIBERS_AT_ONCE subscribers.
-LONG: Final = Scale(5, 3.0, 18_000, 24_000, 15.0, (1_000_000, 5_000_000), 1_000_000, 5)
-SHORT: Final = Scale(2, 1.0, 6_000, 4_000, 4.0, (200_000,), 12_000, 2)
+LONG: Final = Scale(14.0, 5, 3.0, 18_000, 24_000, 15.0, (1_000_000, 5_000_000), 1_000_000, 5)
+SHORT: Final = Scale(1.5, 2, 1.0, 6_000, 4_000, 4.0, (200_000,), 12_000, 2)
 
 
 @dataclass(slots=True)
@@ -103,7 +114,17 @@ class Bench:
     peers: Path
     directory: Path
     say: Callable[[str], None]
+    keep: Callable[[Findings], object]
     found: Findings = field(default_factory=Findings)
+    deadline: float = 0.0
+
+    def rounds(self, *, warm_up: bool = False) -> Iterator[int]:
+        """The numbers of the rounds, fewer where time runs out; 0 is the one that warms up."""
+        for number in range(0 if warm_up else 1, self.scale.rounds + 1):
+            if number > 1 and time.perf_counter() > self.deadline:
+                self.found.warnings.append(f"time ran out after {number - 1} rounds")
+                return
+            yield number
 
     async def environment(self, database_url: str) -> dict[str, str]:
         """The service's settings on a database, which is migrated."""
@@ -133,9 +154,11 @@ async def run(bench: Bench, chosen: Sequence[Callable[[Bench], Measure]]) -> Fin
     """Take these measures."""
     for measure in chosen:
         title, began = measure.__name__.replace("_", " "), time.perf_counter()
+        bench.deadline = began + SHARES[measure.__name__] * bench.scale.minutes * 60
         bench.say(f"{title} …")
         await measure(bench)
         bench.say(f"{title}: {time.perf_counter() - began:.0f} s")
+        bench.keep(bench.found)  # what was found is kept, whatever becomes of the rest
     return bench.found
 
 
@@ -153,7 +176,7 @@ async def ingest(bench: Bench) -> None:
     async with AsyncExitStack() as running:
         contenders = await _contenders(bench, running)
         warm: dict[str, float] = {}
-        for number in range(bench.scale.rounds + 1):
+        for number in bench.rounds(warm_up=True):
             for name, (contender, path) in contenders.items():
                 await _checkpoint(bench.postgres)
                 # The first round warms up, and says how many requests a round takes.
@@ -216,7 +239,7 @@ def _missing(bench: Bench, name: str) -> Any:
 
 async def stages(bench: Bench) -> None:
     """The worker's two stages, and publishing without them, all on the same messages."""
-    for number in range(bench.scale.rounds):
+    for number in bench.rounds():
         async with database(bench.postgres) as url:
             env = await bench.environment(url)
             await filling.backlog(url, bench.life, bench.scale.backlog)
@@ -268,7 +291,7 @@ async def end_to_end(bench: Bench) -> None:
             await engine.until_ready("/")
         count = bench.scale.stream
         await _stream(bench, env, serving, count // 4)  # warms up
-        for _ in range(bench.scale.rounds):
+        for _ in bench.rounds():
             await _checkpoint(bench.postgres)
             before = serving.cpu_seconds()
             accepted, seconds, timeline = await _stream(bench, env, serving, count)
@@ -385,7 +408,7 @@ async def table_size(bench: Bench) -> None:
             api = running.enter_context(service("api", env, bench.directory))
             await api.until_ready()
             sides[size] = (env, api)
-        for number in range(bench.scale.rounds + 1):
+        for number in bench.rounds(warm_up=True):
             for size, (env, api) in sides.items():
                 await _empty_pending(env["DATABASE_URL"])
                 await _checkpoint(bench.postgres)
@@ -422,20 +445,28 @@ async def memory(bench: Bench) -> None:
         with service("worker", env, bench.directory) as worker:
             began = time.perf_counter()
             line: list[tuple[float, float]] = []
-            while await connection.fetchval(
+            while (time.perf_counter() < bench.deadline or not line) and await connection.fetchval(
                 "SELECT EXISTS (SELECT FROM payments.stripe_webhook_events WHERE NOT processed"
                 " AND outcome IS NULL) OR EXISTS (SELECT FROM payments.outbox_events"
                 " WHERE published_at IS NULL AND unrouted_at IS NULL)"
             ):
                 await asyncio.sleep(TICK)
                 line.append((time.perf_counter() - began, worker.rss_mb()))
+        left = await connection.fetchval(
+            "SELECT count(*) FROM payments.stripe_webhook_events"
+            " WHERE NOT processed AND outcome IS NULL"
+        )
         await connection.close()
+    drained = bench.scale.memory - left
+    bench.found.note("memory.drained", drained)
+    if left:
+        bench.found.warnings.append(f"memory: time ran out after {drained} webhooks")
     for _, megabytes in line:
         bench.found.note("worker_rss_mb", megabytes)
     third = max(1, len(line) // 3)
     early, late = (median(rss for _, rss in part) for part in (line[:third], line[-third:]))
     bench.found.note("worker_rss_growth_mb", late - early)
-    bench.found.note("memory.rate", bench.scale.memory / line[-1][0])
+    bench.found.note("memory.rate", drained / line[-1][0])
 
 
 @asynccontextmanager
