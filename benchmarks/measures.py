@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -31,6 +31,7 @@ from benchmarks.processes import (
     PAYMENTS,
     ProcessFailed,
     Running,
+    cpu_seconds,
     database,
     environment,
     load,
@@ -110,6 +111,8 @@ class Bench:
     life: Life
     postgres: str
     rabbitmq: str
+    # The process ids of the servers, by what they are called in the findings.
+    servers: Mapping[str, int]
     stripe: StripeApi
     peers: Path
     directory: Path
@@ -125,6 +128,20 @@ class Bench:
                 self.found.warnings.append(f"time ran out after {number - 1} rounds")
                 return
             yield number
+
+    @contextlib.contextmanager
+    def costs(self, name: str, running: Running | None = None) -> Iterator[Callable[[int], None]]:
+        """Notes the processor time that each server, and `running`, takes within the context; what
+        it gives is to be called with the number of webhooks or messages it was taken for.
+        """
+        pids = {**self.servers, **({"cpu": running.pid} if running is not None else {})}
+        before = {part: cpu_seconds(pid) for part, pid in pids.items()}
+        counts: list[int] = []
+        yield counts.append
+        for part, pid in pids.items():
+            if counts and counts[0]:
+                spent = cpu_seconds(pid) - before[part]
+                self.found.note(f"{part}_us.{name}", spent / counts[0] * 1e6)
 
     async def environment(self, database_url: str) -> dict[str, str]:
         """The service's settings on a database, which is migrated."""
@@ -185,13 +202,13 @@ async def ingest(bench: Bench) -> None:
                 order = Order(
                     contender.port, max(200, int(rate * seconds * 1.5)), seconds, path=path
                 )
-                before = contender.cpu_seconds()
-                report = await load(order)
+                with bench.costs(name, contender) as took_for:
+                    report = await load(order)
+                    if number:
+                        took_for(report.accepted)
                 warm[name] = max(report.rate, 1.0)
                 if number:
                     bench.found.note(f"ingest.{name}", report.rate)
-                    cpu = (contender.cpu_seconds() - before) / max(report.accepted, 1)
-                    bench.found.note(f"cpu_us.{name}", cpu * 1e6)
                     bench.judge_generator(f"ingest, {name}", report)
 
 
@@ -247,7 +264,9 @@ async def stages(bench: Bench) -> None:
             for name in ("drain", *stage_names, "relay"):
                 await _checkpoint(bench.postgres)
                 async with _queue(bench.rabbitmq):
-                    took = await stage(bench, env, name)
+                    with bench.costs(name) as took_for:
+                        took = await stage(bench, env, name)
+                        took_for(int(took["count"]))
                 bench.found.note(f"stage.{name}", took["count"] / took["seconds"])
                 bench.found.note(f"cpu_us.{name}", took["cpu"] / took["count"] * 1e6)
                 expected = bench.scale.backlog
@@ -293,10 +312,10 @@ async def end_to_end(bench: Bench) -> None:
         await _stream(bench, env, serving, count // 4)  # warms up
         for _ in bench.rounds():
             await _checkpoint(bench.postgres)
-            before = serving.cpu_seconds()
-            accepted, seconds, timeline = await _stream(bench, env, serving, count)
+            with bench.costs("serve", serving) as took_for:
+                accepted, seconds, timeline = await _stream(bench, env, serving, count)
+                took_for(accepted)
             bench.found.note("end_to_end.payments", accepted / seconds)
-            bench.found.note("cpu_us.serve", (serving.cpu_seconds() - before) / accepted * 1e6)
             bench.found.timelines = timeline
             if engine is not None:
                 await _checkpoint(bench.postgres)

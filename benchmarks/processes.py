@@ -66,8 +66,7 @@ class Running:
 
     def cpu_seconds(self) -> float:
         """Processor time it and its children have used so far."""
-        family = [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
-        return sum(sum(member.cpu_times()[:2]) for member in family)
+        return cpu_seconds(self.pid)
 
     def rss_mb(self) -> float:
         """Resident memory, in MiB."""
@@ -97,6 +96,16 @@ class Running:
                 member.kill()
             self._process.kill()
             self._process.wait()
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time a process, its children and those that have ended have used so far."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    total = 0.0
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += sum(member.cpu_times()[:4])
+    return total
 
 
 @contextmanager
