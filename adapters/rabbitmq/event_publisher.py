@@ -42,6 +42,7 @@ class RabbitMQEventPublisher:
         self._confirm_timeout = confirm_timeout
         self._connection: aiormq.Connection | None = None
         self._channel: BatchChannel | None = None
+        self._connecting = asyncio.Lock()
 
     async def publish(self, messages: Sequence[Message]) -> Mapping[UUID, Delivery]:
         """Send these messages side by side; what the broker said of each."""
@@ -59,7 +60,8 @@ class RabbitMQEventPublisher:
             return judged
         kind = type(doubt).__name__
         log.warning("publishing_interrupted", error=kind, unjudged=len(messages) - len(judged))
-        await self.close()
+        if self._channel is channel:  # else another publish has connected anew meanwhile
+            await self.close()
         if not judged:
             raise BrokerUnavailable(f"the broker did not confirm: {kind}") from doubt
         return judged
@@ -72,8 +74,12 @@ class RabbitMQEventPublisher:
                 await asyncio.wait_for(connection.close(), _CONNECT_TIMEOUT)
 
     async def _connected(self) -> BatchChannel:
-        if self._channel is not None and not self._channel.is_closed:
+        async with self._connecting:
+            if self._channel is None or self._channel.is_closed:
+                self._channel = await self._connect()
             return self._channel
+
+    async def _connect(self) -> BatchChannel:
         await self.close()
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT):
@@ -89,7 +95,6 @@ class RabbitMQEventPublisher:
             raise BrokerUnavailable(
                 f"the broker cannot be reached: {type(error).__name__}"
             ) from error
-        self._channel = channel
         return channel
 
 

@@ -151,10 +151,9 @@ async def test_verdicts_on_many_at_once_reach_the_messages_they_are_about(
     assert judged == {m.id: expected[m.type.rpartition(".")[2]] for m in sent}
 
 
-async def test_two_batches_at_once_are_kept_apart(
+async def test_batches_at_once_share_the_first_connection_and_are_kept_apart(
     publisher: RabbitMQEventPublisher, queue: AbstractQueue, unique_name: str
 ) -> None:
-    await publisher.publish([message(type_=unique_name)])
     batches = [[message(type_=unique_name) for _ in range(50)] for _ in range(4)]
 
     judged = await asyncio.gather(*(publisher.publish(batch) for batch in batches))
