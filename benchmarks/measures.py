@@ -28,6 +28,7 @@ from benchmarks import filling, peers
 from benchmarks.load import TICK, Order, Report
 from benchmarks.peers import PeerMissing
 from benchmarks.processes import (
+    PATIENCE,
     PAYMENTS,
     ProcessFailed,
     Running,
@@ -357,6 +358,8 @@ async def _watch(
             seen[time.perf_counter() - began] = confirmed
         if was_sent and not left:
             break
+        if was_sent and (sending.exception() or time.perf_counter() - began > max(seen) + PATIENCE):
+            raise ProcessFailed(f"{left} of the webhooks' messages never left: see the log above")
         await asyncio.sleep(0.05 if was_sent else TICK)
     await connection.close()
     return seen
