@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "api":
                 wiring.run(loaded, listen_on=(options.host, options.port), worker=False)
             case "worker":
-                wiring.run(loaded, listen_on=None, worker=True)
+                shown_on = (options.host, options.port) if options.port else None
+                wiring.run(loaded, listen_on=None, worker=True, operations_on=shown_on)
             case "serve":
                 wiring.run(loaded, listen_on=(options.host, options.port), worker=True)
             case "events":
@@ -70,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
         if name in ("api", "serve"):
             command.add_argument("--host", default="127.0.0.1", help="address to listen on")
             command.add_argument("--port", type=_port, default=8000, help="port to listen on")
+        if name == "worker":
+            command.add_argument("--host", default="127.0.0.1", help="address for --port")
+            command.add_argument(
+                "--port", type=_port, help="serve /metrics and /health here; nowhere without it"
+            )
         if name == "catalog":
             command.add_argument(
                 "action", choices=["sync"], help="create and replace products and prices"

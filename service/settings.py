@@ -274,6 +274,12 @@ class Settings:
         "Requests a user may make in a minute, per process",
         default="120",
     )
+    otel_exporter_otlp_endpoint: str | None = _variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        _url("http", "https"),
+        "Where traces are sent to, as OTLP over HTTP; none are made without it",
+        required=False,
+    )
     log_format: str = _variable(
         "LOG_FORMAT",
         _one_of("auto", "json", "console"),
@@ -309,6 +315,7 @@ _STRIPE: Final = (
     "event_organizer_monthly",
     "event_organizer_annual",
 )
+_TRACING: Final = ("otel_exporter_otlp_endpoint",)
 # Of these exactly one is needed.
 _JWT_KEYS: Final = {
     "jwt_jwks_url": "JWT_JWKS_URL",
@@ -326,6 +333,7 @@ _API: Final = (
     "allowed_redirect_origins",
     "rate_limit_per_minute",
     *_STRIPE,
+    *_TRACING,
     *_LOGGING,
 )
 _WORKER: Final = (
@@ -334,6 +342,7 @@ _WORKER: Final = (
     "past_due_grace_days",
     "retry_max_attempts",
     *_STRIPE,
+    *_TRACING,
     *_LOGGING,
 )
 

@@ -14,30 +14,36 @@ from dependency_injector import containers, providers
 from adapters.auth.keys import JwksKeys, Keys, OneKey, public_key, shared_secret
 from adapters.auth.tokens import JwtAuthenticator
 from adapters.http import server
-from adapters.http.app import create_app
+from adapters.http.app import create_app, create_operations_app
 from adapters.http.config import PublicSettings
 from adapters.http.user_api import UseCases, user_api
 from adapters.http.users import RateLimit
+from adapters.otlp.tracing import OtlpTracing
 from adapters.postgres import migrate as postgres_migrate
 from adapters.postgres.engine import create_engine
 from adapters.postgres.health import PostgresHealth
 from adapters.postgres.idempotency import PostgresIdempotencyKeys
 from adapters.postgres.inbox import PostgresIntake
+from adapters.postgres.levels import PostgresLevels
 from adapters.postgres.partitions import PostgresPartitions
 from adapters.postgres.settlements import PostgresSettlements
 from adapters.postgres.unit_of_work import PostgresUnitOfWork
 from adapters.postgres.wakeups import PostgresWakeups
+from adapters.prometheus.metrics import CollectorRegistry, PrometheusMetrics
+from adapters.prometheus.page import PrometheusPage
 from adapters.rabbitmq.event_publisher import RabbitMQEventPublisher
-from adapters.stripe.api import StripeApi
+from adapters.stripe.api import API_VERSION, StripeApi
 from adapters.stripe.billing import StripeBilling
 from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.payment_provider import StripePaymentProvider
 from adapters.stripe.purchases import StripePurchases
+from adapters.stripe.translation import HANDLED_TYPES
 from adapters.stripe.webhooks import StripeWebhooks
 from adapters.system.clock import SystemClock
+from domain.events import PaymentFailure
 from domain.money import Money
 from domain.plans import Interval, Offer, Plan, PriceList
-from domain.subscription import AccessPolicy
+from domain.subscription import AccessPolicy, Status
 from ports.authentication import Authenticator
 from ports.billing import Billing
 from ports.catalog import Catalog
@@ -46,13 +52,15 @@ from ports.event_publisher import EventPublisher
 from ports.health import HealthCheck
 from ports.idempotency import IdempotencyKeys
 from ports.inbox import Intake
+from ports.levels import Levels
+from ports.metrics import Metrics, MetricsPage
 from ports.partitions import Partitions
 from ports.payment_provider import PaymentProvider, ProviderRefused, ProviderUnavailable
 from ports.purchases import OperationConflict, Purchases
 from ports.settlements import Settlements
 from ports.unit_of_work import UnitOfWork
 from ports.wakeups import Stage, Wakeups
-from ports.webhooks import WebhookReader
+from ports.webhooks import RejectionReason, WebhookReader
 from service import logs
 from service.cancel_subscription import CancelSubscription
 from service.change_plan import ChangePlan
@@ -74,6 +82,7 @@ from service.start_checkout import StartCheckout
 from service.subscribe import Subscribe
 from service.sync_catalog import SyncCatalog
 from service.sync_checkout import SyncCheckout
+from service.tracing import Traces
 from service.view_subscription import Viewer, ViewSubscription
 from service.worker import Worker
 
@@ -130,6 +139,13 @@ def access_policy(settings: Settings) -> AccessPolicy:
     return AccessPolicy(timedelta(days=settings.past_due_grace_days))
 
 
+def count_from_zero(registry: CollectorRegistry) -> PrometheusMetrics:
+    """Metrics that show what may happen before it does, so that alerts see the first of it."""
+    metrics = PrometheusMetrics(registry, event_types=HANDLED_TYPES, api_version=API_VERSION)
+    metrics.expect(rejections=RejectionReason, payments=["succeeded", *PaymentFailure])
+    return metrics
+
+
 def token_keys(settings: Settings) -> Keys:
     """What tokens are verified with, from the settings. Raises SettingsError for no usable key."""
     if settings.jwt_jwks_url is not None:
@@ -159,6 +175,17 @@ class Container(containers.DeclarativeContainer):
     )
     prices: providers.Provider[PriceList] = providers.Singleton(price_list, settings)
 
+    registry = providers.Singleton(CollectorRegistry)
+    metrics: providers.Provider[Metrics] = providers.Singleton(count_from_zero, registry)
+    tracing = providers.Singleton(OtlpTracing, settings.provided.otel_exporter_otlp_endpoint)
+    traces = providers.Singleton(Traces, tracing.provided.tracer)
+    levels: providers.Provider[Levels] = providers.Singleton(PostgresLevels, engine)
+    metrics_page: providers.Provider[MetricsPage] = providers.Singleton(
+        PrometheusPage,
+        registry,
+        levels,
+        statuses=frozenset(map(str, Status)),
+    )
     clock: providers.Provider[Clock] = providers.Singleton(SystemClock)
     webhooks: providers.Provider[WebhookReader] = providers.Singleton(
         StripeWebhooks, settings.provided.stripe_webhook_secrets, prices
@@ -168,7 +195,10 @@ class Container(containers.DeclarativeContainer):
         StripeWebhooks, (), prices
     )
     stripe_api = providers.Singleton(
-        StripeApi, settings.provided.stripe_secret_key, settings.provided.stripe_api_base
+        StripeApi,
+        settings.provided.stripe_secret_key,
+        settings.provided.stripe_api_base,
+        metrics=metrics,
     )
     payment_provider: providers.Provider[PaymentProvider] = providers.Singleton(
         StripePaymentProvider, stripe_api, prices
@@ -224,7 +254,14 @@ class Container(containers.DeclarativeContainer):
     )
     replay_webhooks = providers.Singleton(ReplayWebhooks, unit_of_work.provider)
     worker: providers.Provider[Worker] = providers.Singleton(
-        Worker, process_inbox, relay_outbox, lookups, partitions, wakeups, event_publisher
+        Worker,
+        process_inbox,
+        relay_outbox,
+        lookups,
+        partitions,
+        wakeups,
+        event_publisher,
+        metrics,
     )
     viewer = providers.Singleton(Viewer, prices, providers.Singleton(access_policy, settings))
     origins = providers.Singleton(RedirectOrigins, settings.provided.allowed_redirect_origins)
@@ -287,6 +324,10 @@ class Container(containers.DeclarativeContainer):
         providers.Singleton(public_settings, settings),
         providers.List(database_health),
         providers.List(users),
+        page=metrics_page,
+    )
+    operations_app = providers.Singleton(
+        create_operations_app, providers.List(database_health), metrics_page
     )
 
 
@@ -315,9 +356,16 @@ async def _sync_catalog(container: Container) -> None:
         await container.stripe_api().close()
 
 
-def run(settings: Settings, *, listen_on: tuple[str, int] | None, worker: bool) -> None:
+def run(
+    settings: Settings,
+    *,
+    listen_on: tuple[str, int] | None,
+    worker: bool,
+    operations_on: tuple[str, int] | None = None,
+) -> None:
     """Run the API (where `listen_on` names a host and a port), the worker, or both in one
-    process, until SIGTERM or SIGINT.
+    process, until SIGTERM or SIGINT. `operations_on` is where a worker shows its health and
+    its metrics.
 
     Raises SystemExit where the address cannot be had.
     """
@@ -325,7 +373,13 @@ def run(settings: Settings, *, listen_on: tuple[str, int] | None, worker: bool) 
 
     async def until_signal() -> None:
         stop = server.stop_on_signal()
-        await run_container(Container(settings=settings), listen_on, worker=worker, stop=stop)
+        await run_container(
+            Container(settings=settings),
+            listen_on,
+            worker=worker,
+            stop=stop,
+            operations_on=operations_on,
+        )
 
     try:
         server.run(until_signal())
@@ -355,11 +409,14 @@ async def run_container(
     *,
     worker: bool,
     stop: asyncio.Event,
+    operations_on: tuple[str, int] | None = None,
 ) -> None:
     """Run what was asked for until `stop` is set, finish what is in hand, and let go of all."""
     parts: list[Awaitable[None]] = []
     if listen_on is not None:
         parts.append(server.serve(container.app(), *listen_on, stop))
+    if operations_on is not None:
+        parts.append(server.serve(container.operations_app(), *operations_on, stop))
     if worker:
         parts.append(_work(container, stop))
     background = [asyncio.create_task(container.learn_prices().run())]
@@ -377,6 +434,7 @@ async def run_container(
         await container.payment_provider().close()
         await container.engine().dispose()
         await container.users_engine().dispose()
+        await container.tracing().close()
 
 
 async def _work(container: Container, stop: asyncio.Event) -> None:

@@ -59,6 +59,7 @@ class Idempotency:
             case Begun():
                 await self._carry_out(keyed, scope, receive, send)
             case Answer() as answer:
+                log.info("idempotency_hit", user_id=str(request.user.id), status=answer.status)
                 again = Response(
                     answer.body,
                     status_code=answer.status,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Final, ParamSpec, TypeVar
 
 import msgspec
@@ -13,6 +14,7 @@ from stripe import RequestOptions
 
 from adapters.stripe.circuit import Circuit, CircuitOpen
 from domain.errors import InvalidMoney
+from ports.metrics import Metrics
 from ports.payment_provider import (
     CardDeclined,
     ProviderRefused,
@@ -40,6 +42,9 @@ _NOT_FOR_THE_PAYER: Final = frozenset(
     {"fraudulent", "lost_card", "merchant_blacklist", "pickup_card", "stolen_card"}
 )
 
+# What the SDK speaks, and what webhooks should be rendered by.
+API_VERSION: Final = stripe.api_version
+
 # It would write a file under the home directory of the user.
 stripe.enable_telemetry = False
 
@@ -48,8 +53,14 @@ class StripeApi:
     """Stripe; or what stands at `api_base`, where one is given."""
 
     def __init__(
-        self, secret_key: str, api_base: str | None = None, *, circuit: Circuit | None = None
+        self,
+        secret_key: str,
+        api_base: str | None = None,
+        *,
+        circuit: Circuit | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics
         self._http = stripe.HTTPXClient(timeout=TIMEOUT)
         self._circuit = circuit or Circuit()
         self.v1 = stripe.StripeClient(
@@ -65,14 +76,17 @@ class StripeApi:
         Raises ProviderUnavailable, ProviderRefused, CardDeclined and OperationConflict.
         """
         operation = method.__qualname__.removesuffix("_async")
+        started = monotonic()
         try:
             self._circuit.admit()
         except CircuitOpen as error:
+            self._count(operation, "not_tried", started)
             raise ProviderUnavailable(str(error), retry_after=error.retry_after) from None
         try:
             answer = await method(*args, **kwargs)
         except stripe.StripeError as error:
             self._circuit.record(answered=not _is_outage(error))
+            self._count(operation, _result(error), started)
             if error.code != MISSING:  # which is an answer like any other
                 log.warning(
                     "stripe_call_failed",
@@ -84,6 +98,7 @@ class StripeApi:
                 )
             raise _translate(operation, error) from error
         self._circuit.record(answered=True)
+        self._count(operation, "ok", started)
         return answer
 
     async def find(
@@ -96,6 +111,10 @@ class StripeApi:
             if refusal.code == MISSING:
                 return None
             raise
+
+    def _count(self, operation: str, result: str, started: float) -> None:
+        if self._metrics is not None:
+            self._metrics.provider_called(operation, result, monotonic() - started)
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -125,6 +144,23 @@ def readable() -> Iterator[None]:
 def _is_outage(error: stripe.StripeError) -> bool:
     status = error.http_status
     return status is None or status == 429 or status >= 500
+
+
+def _result(error: stripe.StripeError) -> str:
+    """A failed call as metrics know it."""
+    match error:
+        case stripe.CardError():
+            return "declined"
+        case stripe.IdempotencyError():
+            return "conflict"
+        case _ if error.code == MISSING:
+            return "missing"
+        case _ if _is_outage(error):
+            return "unavailable"
+        case stripe.AuthenticationError() | stripe.PermissionError():
+            return "forbidden"
+        case _:
+            return "refused"
 
 
 def _is_replayed(error: stripe.StripeError) -> bool:
