@@ -65,6 +65,7 @@ from service import logs
 from service.cancel_subscription import CancelSubscription
 from service.change_plan import ChangePlan
 from service.ensure_customer import EnsureCustomer
+from service.event_messages import MESSAGE_TYPES
 from service.learn_prices import LearnPrices
 from service.list_invoices import ListInvoices
 from service.open_portal import OpenPortal
@@ -142,7 +143,11 @@ def access_policy(settings: Settings) -> AccessPolicy:
 def count_from_zero(registry: CollectorRegistry) -> PrometheusMetrics:
     """Metrics that show what may happen before it does, so that alerts see the first of it."""
     metrics = PrometheusMetrics(registry, event_types=HANDLED_TYPES, api_version=API_VERSION)
-    metrics.expect(rejections=RejectionReason, payments=["succeeded", *PaymentFailure])
+    metrics.expect(
+        rejections=RejectionReason,
+        payments=["succeeded", *PaymentFailure],
+        messages=[kind.routing_key for kind in MESSAGE_TYPES.values()],
+    )
     return metrics
 
 

@@ -119,12 +119,16 @@ class PrometheusMetrics:
             registry=registry,
         )
 
-    def expect(self, *, rejections: Iterable[str], payments: Iterable[str]) -> None:
+    def expect(
+        self, *, rejections: Iterable[str], payments: Iterable[str], messages: Iterable[str]
+    ) -> None:
         """Begin these at zero, so that the first of them is seen as a rise."""
         for reason in rejections:
             self._rejected.labels(reason)
         for outcome in payments:
             self._payments.labels(outcome)
+        for message_type in messages:
+            self._messages.labels(message_type, "unroutable")
 
     def webhook_received(self, event_type: str, api_version: str | None, *, new: bool) -> None:
         """A genuine webhook was written down, or was known already."""
