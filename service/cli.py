@@ -15,7 +15,7 @@ from service.settings import CommandName, SettingsError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 2 where its settings are wrong, 1 where it failed."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     command: CommandName = options.command
     try:
         loaded = settings.load(command, os.environ)
@@ -53,7 +53,8 @@ def _port(text: str) -> int:
     return port
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """What may be said on the command line."""
     parser = argparse.ArgumentParser(
         prog="payments", description="Sells subscriptions through Stripe."
     )

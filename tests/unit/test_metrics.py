@@ -161,7 +161,9 @@ async def test_how_long_a_webhook_took_counts_once_it_is_done_with() -> None:
 
 async def test_what_may_happen_is_shown_before_it_does() -> None:
     scraper = Scraper()
-    scraper.metrics.expect(rejections=["signature_mismatch"], payments=["declined"], messages=["a.v1"])
+    scraper.metrics.expect(
+        rejections=["signature_mismatch"], payments=["declined"], messages=["a.v1"]
+    )
 
     found = await scraper.scrape()
     assert found["payments_webhooks_rejected_total[('reason', 'signature_mismatch')]"] == 0
