@@ -14,12 +14,15 @@
       purchases         have it do what makes a user a subscriber
       billing           have it do what a subscriber asks
       catalog           have it sell what we sell
+      webhook_endpoints have it send us what we act on
     authentication    who is asking?
     idempotency       requests that are repeated under a key
     settlements       hear that a webhook of our own was worked off
     wakeups           wake the next stage
     clock             what time it is
     health            can it work at all?
+    metrics           what operators count, and how they read it
+    levels            how full things are now
 
 A port is a Protocol whose docstring is its promise; tests/contract holds every adapter to it.
 """

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import get_args
 
 from ports.unit_of_work import StorageUnavailable
-from service import events_cli, settings, wiring
+from service import events_cli, settings, stripe_endpoint_cli, wiring
 from service.settings import CommandName, SettingsError
 
 
@@ -33,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return events_cli.run(options, lambda ask: wiring.ask_inbox(loaded, ask))
             case "catalog":
                 wiring.sync_catalog(loaded)
+            case "stripe-endpoint":
+                return stripe_endpoint_cli.run(
+                    options, lambda ask: wiring.ask_endpoints(loaded, ask)
+                )
     except SettingsError as error:
         return _fail(command, error.problems, status=2)
     except StorageUnavailable as error:
@@ -65,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
         "worker": "work off what was received and publish what follows from it",
         "serve": "api and worker in one process",
         "catalog": "have Stripe sell what the settings say",
+        "stripe-endpoint": "have Stripe send exactly the webhooks that are handled",
         "events": "look at what was received, and have it tried again",
     }
     for name in get_args(CommandName):
@@ -81,6 +86,8 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "action", choices=["sync"], help="create and replace products and prices"
             )
+        if name == "stripe-endpoint":
+            stripe_endpoint_cli.add_arguments(command)
         if name == "events":
             events_cli.add_arguments(command)
     return parser

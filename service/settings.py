@@ -303,7 +303,7 @@ VARIABLES: Final[Mapping[str, Variable]] = {
     field.name: field.metadata["variable"] for field in dataclasses.fields(Settings)
 }
 
-CommandName = Literal["migrate", "api", "worker", "serve", "events", "catalog"]
+CommandName = Literal["migrate", "api", "worker", "serve", "events", "catalog", "stripe-endpoint"]
 
 _LOGGING: Final = ("log_format", "log_level")
 _STRIPE: Final = (
@@ -354,6 +354,7 @@ USED_BY: Final[Mapping[CommandName, tuple[str, ...]]] = {
     "worker": _WORKER,
     "serve": tuple(dict.fromkeys((*_API, *_WORKER))),
     "catalog": (*_STRIPE, *_LOGGING),
+    "stripe-endpoint": ("stripe_secret_key", "stripe_api_base", *_LOGGING),
 }
 
 

@@ -38,6 +38,7 @@ from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.payment_provider import StripePaymentProvider
 from adapters.stripe.purchases import StripePurchases
 from adapters.stripe.translation import HANDLED_TYPES
+from adapters.stripe.webhook_endpoints import StripeWebhookEndpoints
 from adapters.stripe.webhooks import StripeWebhooks
 from adapters.system.clock import SystemClock
 from domain.events import PaymentFailure
@@ -60,6 +61,7 @@ from ports.purchases import OperationConflict, Purchases
 from ports.settlements import Settlements
 from ports.unit_of_work import UnitOfWork
 from ports.wakeups import Stage, Wakeups
+from ports.webhook_endpoints import WebhookEndpoints
 from ports.webhooks import RejectionReason, WebhookReader
 from service import logs
 from service.cancel_subscription import CancelSubscription
@@ -213,6 +215,9 @@ class Container(containers.DeclarativeContainer):
     )
     billing: providers.Provider[Billing] = providers.Singleton(StripeBilling, stripe_api, prices)
     catalog: providers.Provider[Catalog] = providers.Singleton(StripeCatalog, stripe_api)
+    webhook_endpoints: providers.Provider[WebhookEndpoints] = providers.Singleton(
+        StripeWebhookEndpoints, stripe_api
+    )
     authenticator: providers.Provider[Authenticator] = providers.Singleton(
         JwtAuthenticator,
         providers.Singleton(token_keys, settings),
@@ -359,6 +364,27 @@ async def _sync_catalog(container: Container) -> None:
         raise SystemExit(f"payments catalog sync: {error}") from None
     finally:
         await container.stripe_api().close()
+
+
+def ask_endpoints(
+    settings: Settings, question: Callable[[WebhookEndpoints], Awaitable[Answer]]
+) -> Answer:
+    """Ask Stripe something of our webhook endpoints, or have it change them.
+
+    Raises SystemExit where Stripe does not answer, refuses, or is just told otherwise.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    container = Container(settings=settings)
+
+    async def ask() -> Answer:
+        try:
+            return await question(container.webhook_endpoints())
+        except (ProviderUnavailable, ProviderRefused, OperationConflict) as error:
+            raise SystemExit(f"payments stripe-endpoint: {error}") from None
+        finally:
+            await container.stripe_api().close()
+
+    return asyncio.run(ask())
 
 
 def run(
