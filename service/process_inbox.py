@@ -307,17 +307,17 @@ def describe(error: BaseException) -> str:
 
 
 def _log(webhook: ClaimedWebhook, verdict: Verdict) -> None:
-    about = log.bind(
-        event_id=webhook.event_id,
-        event_type=webhook.event_type,
-        trace_id=webhook.traceparent[3:35],
-    )
+    about = {
+        "event_id": webhook.event_id,
+        "event_type": webhook.event_type,
+        "trace_id": webhook.traceparent[3:35],
+    }
     match verdict:
         case Processed(outcome=outcome, note=note):
-            about.info("webhook_processed", outcome=str(outcome), note=note)
+            log.info("webhook_processed", **about, outcome=str(outcome), note=note)
         case Postponed(reason=reason, failed=True):
-            about.warning("webhook_retry", error=reason, attempts=webhook.attempts + 1)
+            log.warning("webhook_retry", **about, error=reason, attempts=webhook.attempts + 1)
         case Postponed(reason=reason):
-            about.info("webhook_held", reason=reason)
+            log.info("webhook_held", **about, reason=reason)
         case Dead(error=error):
-            about.error("webhook_dead", error=error)
+            log.error("webhook_dead", **about, error=error)
