@@ -40,7 +40,7 @@ def trace_id_of(traceparent: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TracedStep:
     """One step of a trace; what follows from it continues `traceparent`."""
 
     traceparent: str
@@ -60,9 +60,14 @@ class Traces:
     def __init__(self, tracer: Tracer | None = None) -> None:
         self._tracer = tracer
 
+    @property
+    def collected(self) -> bool:
+        """Whether somebody collects spans."""
+        return self._tracer is not None
+
     def begin(
         self, name: str, traceparent: str | None, kind: SpanKind, **attributes: str | int
-    ) -> Step | None:
+    ) -> TracedStep | None:
         """A step that follows from `traceparent`; None where nobody collects any."""
         if self._tracer is None:
             return None
@@ -70,7 +75,7 @@ class Traces:
         parent = _propagator.extract({"traceparent": traceparent} if traceparent else {})
         span = self._tracer.start_span(name, parent, kind, attributes=attributes)
         context = span.get_span_context()
-        return Step(
+        return TracedStep(
             f"00-{format_trace_id(context.trace_id)}-{format_span_id(context.span_id)}"
             f"-{context.trace_flags:02x}",
             span,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 
 class Uncounted:
     """Keeps the promise of `ports/metrics.py` by doing nothing."""
@@ -35,3 +37,6 @@ class Uncounted:
 
     def partitions_held(self, count: int) -> None:
         """Nothing."""
+
+
+UNCOUNTED: Final = Uncounted()

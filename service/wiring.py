@@ -242,7 +242,9 @@ class Container(containers.DeclarativeContainer):
     )
     database_health: providers.Provider[HealthCheck] = providers.Singleton(PostgresHealth, engine)
 
-    receive_webhook = providers.Singleton(ReceiveWebhook, webhooks, intake, clock)
+    receive_webhook = providers.Singleton(
+        ReceiveWebhook, webhooks, intake, clock, metrics=metrics, traces=traces
+    )
     learn_prices = providers.Singleton(LearnPrices, payment_provider, prices)
     lookups = providers.Singleton(
         ProviderLookups,
@@ -258,9 +260,17 @@ class Container(containers.DeclarativeContainer):
         wakeups,
         clock,
         providers.Singleton(processing_rules, settings),
+        metrics=metrics,
+        traces=traces,
     )
     relay_outbox = providers.Singleton(
-        RelayOutbox, unit_of_work.provider, event_publisher, partitions, clock
+        RelayOutbox,
+        unit_of_work.provider,
+        event_publisher,
+        partitions,
+        clock,
+        metrics=metrics,
+        traces=traces,
     )
     replay_webhooks = providers.Singleton(ReplayWebhooks, unit_of_work.provider)
     worker: providers.Provider[Worker] = providers.Singleton(
