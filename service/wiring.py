@@ -191,7 +191,8 @@ class Container(containers.DeclarativeContainer):
         PrometheusPage,
         registry,
         levels,
-        statuses=frozenset(map(str, Status)),
+        statuses=list(map(str, Status)),
+        plans=list(map(str, Plan)),
     )
     clock: providers.Provider[Clock] = providers.Singleton(SystemClock)
     webhooks: providers.Provider[WebhookReader] = providers.Singleton(

@@ -6,7 +6,9 @@ Levels are the database's, so every process tells the same: take their maximum, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from itertools import product
 from time import monotonic
 from typing import Final, Generic, TypeVar
 
@@ -37,7 +39,7 @@ READING_MAY_TAKE: Final = 3.0
 class PrometheusPage:
     """The counts of a registry, and levels read at the time of the scrape.
 
-    `statuses` are those a subscription may have; any other counts as `other`.
+    `statuses` and `plans` are those a subscription may have; any other counts as `other`.
     """
 
     def __init__(
@@ -45,11 +47,13 @@ class PrometheusPage:
         registry: CollectorRegistry,
         levels: Levels,
         *,
-        statuses: frozenset[str],
+        statuses: Collection[str],
+        plans: Collection[str],
         monotonic: Callable[[], float] = monotonic,
     ) -> None:
         self._registry = registry
-        self._statuses = statuses
+        self._statuses = frozenset(statuses)
+        self._plans = frozenset(plans)
         self._backlog = _Kept(levels.backlog, BACKLOG_KEEPS, monotonic)
         self._population = _Kept(levels.population, POPULATION_KEEPS, monotonic)
         self._levels = _LevelsNow()
@@ -77,10 +81,11 @@ class PrometheusPage:
             "Subscriptions, by status and plan.",
             labels=["status", "plan"],
         )
-        counts: dict[tuple[str, str], int] = {}
+        # What there is none of is told, too, or nobody could tell it from what is not counted.
+        counts = Counter(dict.fromkeys(product(self._statuses, self._plans), 0))
         for (status, plan), count in population.subscriptions.items():
             known = status if status in self._statuses else OTHER
-            counts[known, plan] = counts.get((known, plan), 0) + count
+            counts[known, plan if plan in self._plans else OTHER] += count
         for labels, count in counts.items():
             subscriptions.add_metric(labels, count)
         yield subscriptions

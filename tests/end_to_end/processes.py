@@ -21,10 +21,18 @@ PATIENCE = 30.0  # seconds
 class Process:
     """A running `payments` command, and what it wrote to its log."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path, address: str | None) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        log: Path,
+        address: str | None,
+        metrics: str | None = None,
+    ) -> None:
         self._process = process
         self._log = log
         self.address = address
+        # A worker listens for nothing else.
+        self.metrics = metrics or address
 
     @property
     def log(self) -> str:
@@ -73,12 +81,13 @@ async def running(
         child = await asyncio.create_subprocess_exec(
             PAYMENTS,
             command,
-            *(["--port", str(port)] if listens else []),
+            *("--port", str(port)),
             env=_bare(environment),
             stdout=output,
             stderr=output,
         )
-    process = Process(child, log, f"http://127.0.0.1:{port}" if listens else None)
+    address = f"http://127.0.0.1:{port}"
+    process = Process(child, log, address if listens else None, address)
     try:
         await _until_it_works(process)
         yield process

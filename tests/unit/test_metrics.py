@@ -58,7 +58,8 @@ class Scraper:
         self.page = PrometheusPage(
             registry,
             self.levels,
-            statuses=frozenset({"active"}),
+            statuses=["active", "paused"],
+            plans=["general"],
             monotonic=lambda: self.now,
         )
 
@@ -90,6 +91,7 @@ async def test_a_status_nobody_knows_counts_as_other() -> None:
 
     assert found["payments_subscriptions[('plan', 'general'), ('status', 'active')]"] == 3
     assert found["payments_subscriptions[('plan', 'general'), ('status', 'other')]"] == 2
+    assert found["payments_subscriptions[('plan', 'general'), ('status', 'paused')]"] == 0
     assert not any("frozen" in name for name in found)
 
 
