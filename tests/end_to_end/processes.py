@@ -71,18 +71,27 @@ async def run(environment: Mapping[str, str], *command: str) -> tuple[int, str]:
 
 @asynccontextmanager
 async def running(
-    command: str, environment: Mapping[str, str], directory: Path
+    command: str,
+    environment: Mapping[str, str],
+    directory: Path,
+    *,
+    source: Path | None = None,
 ) -> AsyncIterator[Process]:
-    """Start `api`, `worker` or `serve` and wait until it works; it is killed at the end."""
+    """Start `api`, `worker` or `serve` and wait until it works; it is killed at the end.
+
+    `source` is where another release of the service lies.
+    """
     listens = command in ("api", "serve")
     port = _free_port()
     log = directory / f"{command}-{port}.log"
     with log.open("wb") as output:
         child = await asyncio.create_subprocess_exec(
-            PAYMENTS,
+            *(_release() if source else [PAYMENTS]),
             command,
-            *("--port", str(port)),
+            # Earlier releases had nothing to show of a worker.
+            *(["--port", str(port)] if listens or source is None else []),
             env=_bare(environment),
+            cwd=source,
             stdout=output,
             stderr=output,
         )
@@ -108,6 +117,11 @@ async def _until_it_works(process: Process) -> None:
                     if ready.is_success:
                         return
             await asyncio.sleep(0.02)
+
+
+def _release() -> list[str]:
+    # What is in the current directory comes before what is installed.
+    return [sys.executable, "-m", "service.cli"]
 
 
 def _bare(environment: Mapping[str, str]) -> dict[str, str]:
