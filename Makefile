@@ -20,7 +20,7 @@ HAVE_SERVERS := { [ "$$TEST_SERVERS" != private ] && docker version >/dev/null 2
 	|| [ "$$TEST_SERVERS" = containers ] \
 	|| PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v rabbitmq-server >/dev/null
 
-.PHONY: help setup run test check format docs contracts lock clean
+.PHONY: help setup run bench test check format docs contracts lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,11 @@ setup: $(STAMP) ## Create .venv and install the locked dependencies
 
 run: $(STAMP) ## Start the service with private PostgreSQL and RabbitMQ servers
 	@$(BIN)/python -m sandbox
+
+bench: $(STAMP) ## Measure everything (15 min); ARGS=--short does so coarsely
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v rabbitmq-server >/dev/null \
+		|| .ci/apt-install rabbitmq-server
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 test: $(STAMP) ## Run the tests; ARGS="..." goes to pytest
 	@$(HAVE_SERVERS) || .ci/apt-install rabbitmq-server || true
@@ -57,7 +62,7 @@ lock: $(STAMP) ## Resolve the locks again; LOCK_ARGS=--upgrade moves every versi
 	$(UV_COMPILE) --output-file requirements-dev.lock --constraint requirements.lock --group dev pyproject.toml
 
 clean: ## Remove everything that is generated
-	rm -rf .venv .sandbox dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .sandbox .bench dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): requirements-dev.lock pyproject.toml

@@ -29,7 +29,7 @@ from ports.clock import Clock
 from ports.duplicates import Duplicate
 from ports.inbox import ClaimedWebhook, Dead, Outcome, Postponed, Processed, Verdict
 from ports.metrics import Metrics
-from ports.partitions import LeaseLost, Partitions
+from ports.partitions import HeldPartitions, LeaseLost
 from ports.payment_provider import ProviderUnavailable
 from ports.unit_of_work import StorageUnavailable, UnitOfWork
 from ports.wakeups import Stage, Wakeups
@@ -95,7 +95,7 @@ class ProcessInbox:
         unit_of_work: Callable[[], UnitOfWork],
         reader: WebhookReader,
         lookups: ProviderLookups,
-        partitions: Partitions,
+        partitions: HeldPartitions,
         wakeups: Wakeups,
         clock: Clock,
         rules: ProcessingRules,

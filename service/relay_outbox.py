@@ -21,7 +21,7 @@ from ports.clock import Clock
 from ports.event_publisher import Delivery, EventPublisher
 from ports.metrics import Metrics
 from ports.outbox import Message
-from ports.partitions import Partitions
+from ports.partitions import HeldPartitions
 from ports.unit_of_work import UnitOfWork
 from service.event_messages import origin_of
 from service.retry import RetryPolicy
@@ -64,7 +64,7 @@ class RelayOutbox:
         self,
         unit_of_work: Callable[[], UnitOfWork],
         publisher: EventPublisher,
-        partitions: Partitions,
+        partitions: HeldPartitions,
         clock: Clock,
         *,
         retry: RetryPolicy = HOLD_BACK,

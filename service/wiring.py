@@ -19,7 +19,6 @@ from adapters.http.config import PublicSettings
 from adapters.http.user_api import UseCases, user_api
 from adapters.http.users import RateLimit
 from adapters.otlp.tracing import OtlpTracing
-from adapters.postgres import migrate as postgres_migrate
 from adapters.postgres.engine import create_engine
 from adapters.postgres.health import PostgresHealth
 from adapters.postgres.idempotency import PostgresIdempotencyKeys
@@ -68,6 +67,7 @@ from service.cancel_subscription import CancelSubscription
 from service.change_plan import ChangePlan
 from service.ensure_customer import EnsureCustomer
 from service.event_messages import MESSAGE_TYPES
+from service.lanes import Lanes, PartOfShare
 from service.learn_prices import LearnPrices
 from service.list_invoices import ListInvoices
 from service.open_portal import OpenPortal
@@ -93,8 +93,10 @@ Answer = TypeVar("Answer")
 
 # Seconds that the worker waits for the first answer about prices.
 _PRICES_MAY_TAKE = 2.0
-# Intake, inbox, outbox, partitions, two listeners, health check, and one to spare.
-_POOL_SIZE = 8
+# Of each stage of the worker. A third would find both processors and the broker busy.
+_LANES = 2
+# Intake, inbox and outbox in two lanes each, partitions, two listeners, health check, one to spare.
+_POOL_SIZE = 10
 # What users do has connections of its own: however much they ask for, webhooks are taken.
 _USERS_POOL_SIZE = 8
 
@@ -164,6 +166,14 @@ def token_keys(settings: Settings) -> Keys:
             raise SettingsError([f"JWT_PUBLIC_KEY {error}"]) from None
     assert settings.jwt_secret is not None, "the settings hold one of the three"
     return OneKey(shared_secret(settings.jwt_secret))
+
+
+def in_lanes(
+    partitions: Partitions, make: Callable[..., ProcessInbox] | Callable[..., RelayOutbox]
+) -> Lanes:
+    """A stage in its lanes. `make` lacks the partitions only."""
+    parts = (PartOfShare(partitions, number, _LANES) for number in range(_LANES))
+    return Lanes([make(partitions=part) for part in parts])
 
 
 class Container(containers.DeclarativeContainer):
@@ -253,25 +263,31 @@ class Container(containers.DeclarativeContainer):
         answered=providers.Callable(lambda wakeups: lambda: wakeups.wake(Stage.INBOX), wakeups),
     )
     process_inbox = providers.Singleton(
-        ProcessInbox,
-        unit_of_work.provider,
-        stored_webhooks,
-        lookups,
+        in_lanes,
         partitions,
-        wakeups,
-        clock,
-        providers.Singleton(processing_rules, settings),
-        metrics=metrics,
-        traces=traces,
+        providers.Factory(
+            ProcessInbox,
+            unit_of_work.provider,
+            stored_webhooks,
+            lookups,
+            wakeups=wakeups,
+            clock=clock,
+            rules=providers.Singleton(processing_rules, settings),
+            metrics=metrics,
+            traces=traces,
+        ).provider,
     )
     relay_outbox = providers.Singleton(
-        RelayOutbox,
-        unit_of_work.provider,
-        event_publisher,
+        in_lanes,
         partitions,
-        clock,
-        metrics=metrics,
-        traces=traces,
+        providers.Factory(
+            RelayOutbox,
+            unit_of_work.provider,
+            event_publisher,
+            clock=clock,
+            metrics=metrics,
+            traces=traces,
+        ).provider,
     )
     replay_webhooks = providers.Singleton(ReplayWebhooks, unit_of_work.provider)
     worker: providers.Provider[Worker] = providers.Singleton(
@@ -354,8 +370,11 @@ class Container(containers.DeclarativeContainer):
 
 def migrate(settings: Settings) -> None:
     """Bring the database's schema up to this release."""
+    # Alembic is needed here alone, and would make every other start a tenth slower.
+    from adapters.postgres.migrate import upgrade  # noqa: PLC0415
+
     logs.configure(settings.log_format, settings.log_level)
-    postgres_migrate.upgrade(settings.database_url)
+    upgrade(settings.database_url)
 
 
 def sync_catalog(settings: Settings) -> None:

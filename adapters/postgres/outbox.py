@@ -31,6 +31,7 @@ _ADD: Final = sa.text(
     f"WITH written AS ({insert_arrays(t, _ADDED, 'RETURNING id')})"
     f" SELECT pg_notify('{Stage.OUTBOX}', '') FROM written LIMIT 1"
 )
+# In the order of Message's fields.
 _CLAIM: Final = sa.text(
     "SELECT id, subscription_id, ordering_key, version, type, body, must_be_routed"
     f" FROM {t.fullname} WHERE published_at IS NULL AND unrouted_at IS NULL"
@@ -78,7 +79,7 @@ class PostgresOutbox:
                 "limit": limit,
             },
         )
-        return [Message(**row._mapping) for row in rows]
+        return [Message(*row) for row in rows]
 
     async def mark_published(self, message_ids: Collection[UUID], at: datetime) -> None:
         """Note that the broker has confirmed exactly these."""

@@ -152,7 +152,7 @@ async def test_what_developers_are_told_works(tmp_path: Path) -> None:
         return {
             str(path.relative_to(copy)): path.read_bytes()
             for path in files
-            if path.is_file() and "__pycache__" not in path.parts and ".venv" not in path.parts
+            if path.is_file() and not {*path.parts} & {".venv", ".ruff_cache", "__pycache__"}
         }
 
     before = contents()
