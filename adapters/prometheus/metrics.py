@@ -169,7 +169,8 @@ class PrometheusMetrics:
     def provider_called(self, operation: str, result: str, duration: float) -> None:
         """A call to the provider ended."""
         self._calls.labels(operation, result).inc()
-        self._call_seconds.labels(operation).observe(duration)
+        if result != "not_tried":
+            self._call_seconds.labels(operation).observe(duration)
 
     def partitions_held(self, count: int) -> None:
         """This worker now works on so many of the partitions."""
