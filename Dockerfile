@@ -7,8 +7,10 @@ FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
 RUN python3 -m venv /opt/payments && python3 -m venv /tmp/builder
 COPY requirements.lock requirements-build.lock ./
-RUN /opt/payments/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
-    && /tmp/builder/bin/pip install --no-cache-dir --require-hashes -r requirements-build.lock
+# uv downloads side by side, and compiles what could not be compiled later.
+RUN /tmp/builder/bin/pip install --no-cache-dir --require-hashes -r requirements-build.lock \
+    && /tmp/builder/bin/uv pip install --python /opt/payments/bin/python3 --no-cache \
+        --compile-bytecode --require-hashes -r requirements.lock
 COPY pyproject.toml ./
 COPY domain domain
 COPY ports ports
