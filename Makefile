@@ -74,6 +74,7 @@ release-contracts: $(STAMP) ## Keep the contracts of a release, to compare later
 
 lock: $(STAMP) ## Resolve the locks again; LOCK_ARGS=--upgrade moves every version
 	$(UV_COMPILE) --output-file requirements.lock pyproject.toml
+	$(UV_COMPILE) --output-file requirements-build.lock --group build --constraint requirements.lock
 	$(UV_COMPILE) --output-file requirements-dev.lock --constraint requirements.lock --group dev pyproject.toml
 
 clean: ## Remove everything that is generated

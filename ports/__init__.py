@@ -15,6 +15,7 @@
       billing           have it do what a subscriber asks
       catalog           have it sell what we sell
       provider_records  all it has on record, to compare with
+      webhook_endpoints have it send us what we act on
     authentication    who is asking?
     idempotency       requests that are repeated under a key
     shown_previews    what users were shown of changes of plan
@@ -27,6 +28,8 @@
     clock             what time it is
     diagnosis         what is wrong, and what to do about it?
     health            can it work at all?
+    metrics           what operators count, and how they read it
+    levels            how full things are now
 
 A port is a Protocol whose docstring is its promise; tests/contract holds every adapter to it.
 """

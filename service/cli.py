@@ -20,6 +20,7 @@ from service import (
     republish_cli,
     retention_cli,
     settings,
+    stripe_endpoint_cli,
     wiring,
 )
 from service.settings import CommandName, SettingsError
@@ -32,6 +33,7 @@ _ARGUMENTS: Final[Mapping[CommandName, Callable[[argparse.ArgumentParser], None]
     "doctor": doctor_cli.add_arguments,
     "explain": explain_cli.add_arguments,
     "retention": retention_cli.add_arguments,
+    "stripe-endpoint": stripe_endpoint_cli.add_arguments,
 }
 
 
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] and arguments[0] in guest_commands.EXPLANATIONS:
         return guest_commands.run(arguments[0], arguments[1:])
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     command: CommandName = options.command
     if command == "doctor":
         return doctor_cli.run(options, os.environ, wiring.diagnose)
@@ -52,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "api":
                 wiring.run(loaded, listen_on=(options.host, options.port), worker=False)
             case "worker":
-                wiring.run(loaded, listen_on=None, worker=True)
+                shown_on = (options.host, options.port) if options.port else None
+                wiring.run(loaded, listen_on=None, worker=True, operations_on=shown_on)
             case "serve":
                 wiring.run(loaded, listen_on=(options.host, options.port), worker=True)
             case "events":
@@ -67,6 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return retention_cli.run(options, lambda ask: wiring.ask_retention(loaded, ask))
             case "catalog":
                 wiring.sync_catalog(loaded)
+            case "stripe-endpoint":
+                return stripe_endpoint_cli.run(
+                    options, lambda ask: wiring.ask_endpoints(loaded, ask)
+                )
     except SettingsError as error:
         return _fail(command, error.problems, status=2)
     except (StorageUnavailable, ProviderUnavailable, Overloaded) as error:
@@ -87,7 +94,8 @@ def _port(text: str) -> int:
     return port
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """What may be said on the command line."""
     parser = argparse.ArgumentParser(
         prog="payments", description="Sells subscriptions through Stripe."
     )
@@ -99,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         "serve": "api and worker in one process",
         "catalog": "have Stripe sell what the settings say",
         "republish": "sum up subscriptions for consumers that lost messages",
+        "stripe-endpoint": "have Stripe send exactly the webhooks that are handled",
         "events": "look at what was received, and have it tried again",
         "reconcile": "compare with Stripe, and mend what differs",
         "doctor": "see whether everything is there, and what to do where it is not",
@@ -115,6 +124,11 @@ def _parser() -> argparse.ArgumentParser:
                 "--grant-to",
                 metavar="ROLE",
                 help="let this role do what the service does, and no more than that",
+            )
+        if name == "worker":
+            command.add_argument("--host", default="127.0.0.1", help="address for --port")
+            command.add_argument(
+                "--port", type=_port, help="serve /metrics and /health here; nowhere without it"
             )
         if name == "catalog":
             command.add_argument(

@@ -260,7 +260,21 @@ MESSAGE_TYPES: Final[Mapping[type[events.Event], MessageType]] = {
     ),
 }
 
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a message comes from: when it happened, and the trace it belongs to."""
+
+    time: datetime
+    traceparent: str
+
+
 _encoder = msgspec.json.Encoder()
+_origin = msgspec.json.Decoder(Origin)
+
+
+def origin_of(message: Message) -> Origin:
+    """What a message that was written says of where it comes from."""
+    return _origin.decode(message.body)
 
 
 def write_message(

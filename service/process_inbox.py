@@ -15,6 +15,7 @@ from typing import Final
 from uuid import UUID
 
 import structlog
+from opentelemetry.trace import SpanKind
 
 from domain.commands import Command
 from domain.errors import (
@@ -27,6 +28,7 @@ from domain.subscription import AccessPolicy
 from ports.clock import Clock
 from ports.duplicates import Duplicate
 from ports.inbox import ClaimedWebhook, Dead, Outcome, Postponed, Processed, Verdict
+from ports.metrics import Metrics
 from ports.partitions import HeldPartitions, LeaseLost
 from ports.payment_provider import ProviderUnavailable
 from ports.unit_of_work import StorageUnavailable, UnitOfWork
@@ -34,11 +36,14 @@ from ports.wakeups import Stage, Wakeups
 from ports.webhooks import Unhandled, UnreadableWebhook, WebhookReader
 from service import message_bus
 from service.outcomes import Held
+from service.processing_report import ProcessingReport
 from service.provider_lookups import ProviderLookups
 from service.redaction import redacted
 from service.retry import RetryPolicy
+from service.tracing import UNTRACED, TracedStep, Traces
+from service.uncounted import UNCOUNTED
 from service.whose_is_it import PATIENCE_FOR_AN_EMAIL
-from service.working_set import Lookup, LookupNeeded, WorkingSet, user_key
+from service.working_set import Change, Lookup, LookupNeeded, WorkingSet, user_key
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +84,8 @@ class _Step:
     questions: dict[str, Lookup] = field(default_factory=dict)
     messages: int = 0
     duplicates: Sequence[Duplicate] = ()
+    changes: list[tuple[ClaimedWebhook, Change]] = field(default_factory=list)
+    traced: dict[UUID, TracedStep] = field(default_factory=dict)
 
 
 class ProcessInbox:
@@ -93,6 +100,9 @@ class ProcessInbox:
         wakeups: Wakeups,
         clock: Clock,
         rules: ProcessingRules,
+        *,
+        metrics: Metrics = UNCOUNTED,
+        traces: Traces = UNTRACED,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._reader = reader
@@ -101,6 +111,8 @@ class ProcessInbox:
         self._wakeups = wakeups
         self._clock = clock
         self._rules = rules
+        self._traces = traces
+        self._report = ProcessingReport(metrics)
         self._one_by_one = 0
 
     async def run_once(self) -> int:
@@ -160,8 +172,20 @@ class ProcessInbox:
         for webhook, meaning in meanings:
             if webhook.ordering_key in step.questions:
                 continue  # waits behind the question, so that its subscription stays in order
+            traced = self._traces.begin(
+                "process webhook",
+                webhook.traceparent,
+                SpanKind.CONSUMER,
+                event_id=webhook.event_id,
+                event_type=webhook.event_type,
+            )
+            changes = len(work.changes)
             try:
-                step.verdicts.append((webhook, self._judge(webhook, meaning, work, now)))
+                verdict = self._judge(webhook, meaning, work, now, traced)
+                step.verdicts.append((webhook, verdict))
+                step.changes += [(webhook, change) for change in work.changes[changes:]]
+                if traced:
+                    step.traced[webhook.id] = traced
             except LookupNeeded as needed:
                 if self._lookups.has_room_for(len(step.questions) + 1):
                     step.questions[webhook.ordering_key] = needed.lookup
@@ -200,7 +224,12 @@ class ProcessInbox:
         return await WorkingSet.load(uow, self._rules.access, references, answers)
 
     def _judge(
-        self, webhook: ClaimedWebhook, meaning: _Meaning, work: WorkingSet, now: datetime
+        self,
+        webhook: ClaimedWebhook,
+        meaning: _Meaning,
+        work: WorkingSet,
+        now: datetime,
+        traced: TracedStep | None,
     ) -> Verdict:
         match meaning:
             case _WrongMode():
@@ -214,7 +243,8 @@ class ProcessInbox:
             case UnreadableWebhook():
                 return Dead(webhook.id, describe(meaning))
         answers = self._lookups.answers_for(webhook.ordering_key)
-        work.turn_to(webhook.traceparent, webhook.attempts, answers)
+        traceparent = traced.traceparent if traced else webhook.traceparent
+        work.turn_to(traceparent, webhook.attempts, answers)
         try:
             result = message_bus.handle(meaning, work)
         except LookupNeeded:
@@ -280,8 +310,11 @@ class ProcessInbox:
             self._lookups.ask(key, lookup)
         if step.messages:
             self._wakeups.wake(Stage.OUTBOX)
+        now = self._clock.now()
         for webhook, verdict in step.verdicts:
-            _log(webhook, verdict)
+            self._report.judged(webhook, verdict, now, step.traced.get(webhook.id))
+        for webhook, change in step.changes:
+            self._report.changed(webhook, change)
         for duplicate in step.duplicates:
             log.error(
                 "duplicate_subscription",
@@ -307,20 +340,3 @@ def describe(error: BaseException) -> str:
     # Cut twice: what is redacted may be long, and may have become longer.
     said = f"{type(error).__name__}: {error}"[: 2 * ERROR_LENGTH]
     return redacted(said)[:ERROR_LENGTH]
-
-
-def _log(webhook: ClaimedWebhook, verdict: Verdict) -> None:
-    about = {
-        "event_id": webhook.event_id,
-        "event_type": webhook.event_type,
-        "trace_id": webhook.traceparent[3:35],
-    }
-    match verdict:
-        case Processed(outcome=outcome, note=note):
-            log.info("webhook_processed", **about, outcome=str(outcome), note=note)
-        case Postponed(reason=reason, failed=True):
-            log.warning("webhook_retry", **about, error=reason, attempts=webhook.attempts + 1)
-        case Postponed(reason=reason):
-            log.info("webhook_held", **about, reason=reason)
-        case Dead(error=error):
-            log.error("webhook_dead", **about, error=error)

@@ -15,13 +15,18 @@ from typing import Final
 from uuid import UUID
 
 import structlog
+from opentelemetry.trace import SpanKind
 
 from ports.clock import Clock
 from ports.event_publisher import Delivery, EventPublisher
+from ports.metrics import Metrics
 from ports.outbox import Message
 from ports.partitions import HeldPartitions
 from ports.unit_of_work import UnitOfWork
+from service.event_messages import origin_of
 from service.retry import RetryPolicy
+from service.tracing import UNTRACED, TracedStep, Traces, trace_id_of
+from service.uncounted import UNCOUNTED
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +69,8 @@ class RelayOutbox:
         *,
         retry: RetryPolicy = HOLD_BACK,
         batch_size: int = 500,
+        metrics: Metrics = UNCOUNTED,
+        traces: Traces = UNTRACED,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._publisher = publisher
@@ -71,6 +78,8 @@ class RelayOutbox:
         self._clock = clock
         self._retry = retry
         self._batch_size = batch_size
+        self._metrics = metrics
+        self._traces = traces
         self._blocked: dict[UUID, _Blocked] = {}
 
     async def run_once(self) -> int:
@@ -121,8 +130,10 @@ class RelayOutbox:
             chains.setdefault(message.subscription_id, deque()).append(message)
         while chains:
             wave = [chain.popleft() for chain in chains.values()]
+            traced = self._begin(wave)
             judged = await self._publisher.publish(wave)
             for message in wave:
+                self._count(message, judged.get(message.id), traced)
                 match judged.get(message.id):
                     case Delivery.CONFIRMED:
                         outcome.confirmed.append(message.id)
@@ -132,6 +143,34 @@ class RelayOutbox:
                         outcome.blocked[message.subscription_id] = (message, other)
                         del chains[message.subscription_id]
             chains = {id_: chain for id_, chain in chains.items() if chain}
+
+    def _begin(self, wave: Iterable[Message]) -> dict[UUID, TracedStep]:
+        """A step of each message's trace, where somebody collects them."""
+        if not self._traces.collected:
+            return {}
+        steps = {
+            message.id: self._traces.begin(
+                "publish message",
+                origin_of(message).traceparent,
+                SpanKind.PRODUCER,
+                message_id=str(message.id),
+                message_type=message.type,
+            )
+            for message in wave
+        }
+        return {id_: step for id_, step in steps.items() if step is not None}
+
+    def _count(
+        self, message: Message, delivery: Delivery | None, traced: dict[UUID, TracedStep]
+    ) -> None:
+        result = delivery.value if delivery else "unjudged"
+        self._metrics.message_judged(message.type, result)
+        confirmed = delivery is Delivery.CONFIRMED
+        if confirmed:
+            age = self._clock.now() - origin_of(message).time
+            self._metrics.message_arrived(age.total_seconds())
+        if message.id in traced:
+            traced[message.id].end(error=None if confirmed else result, result=result)
 
     async def _mark(self, outcome: _Round) -> None:
         if not outcome.confirmed and not outcome.unrouted:
@@ -158,6 +197,8 @@ class RelayOutbox:
                 message_id=str(message.id),
                 message_type=message.type,
                 failures=failures,
+                subscription_id=str(subscription_id),
+                trace_id=trace_id_of(origin_of(message).traceparent),
                 hint=_HINTS[delivery],
             )
         if outcome.unrouted:

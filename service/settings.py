@@ -320,6 +320,12 @@ class Settings:
         "Requests a user may make in a minute, per process",
         default="120",
     )
+    otel_exporter_otlp_endpoint: str | None = _variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        _url("http", "https"),
+        "Where traces are sent to, as OTLP over HTTP; none are made without it",
+        required=False,
+    )
     log_format: str = _variable(
         "LOG_FORMAT",
         _one_of("auto", "json", "console"),
@@ -355,6 +361,7 @@ CommandName = Literal[
     "retention",
     "explain",
     "doctor",
+    "stripe-endpoint",
 ]
 
 _LOGGING: Final = ("log_format", "log_level")
@@ -368,6 +375,7 @@ STRIPE_SETTINGS: Final = (
     "event_organizer_monthly",
     "event_organizer_annual",
 )
+_TRACING: Final = ("otel_exporter_otlp_endpoint",)
 # Of these exactly one is needed.
 _JWT_KEYS: Final = {
     "jwt_jwks_url": "JWT_JWKS_URL",
@@ -387,6 +395,7 @@ _API: Final = (
     "allowed_redirect_origins",
     "rate_limit_per_minute",
     *STRIPE_SETTINGS,
+    *_TRACING,
     *_LOGGING,
 )
 _RETENTION: Final = (
@@ -403,6 +412,7 @@ _WORKER: Final = (
     "reconcile_interval_hours",
     "reconcile_lookback_days",
     *STRIPE_SETTINGS,
+    *_TRACING,
     *_LOGGING,
 )
 
@@ -419,6 +429,7 @@ USED_BY: Final[Mapping[CommandName, tuple[str, ...]]] = {
     "reconcile": ("database_url", "reconcile_lookback_days", *STRIPE_SETTINGS, *_LOGGING),
     "explain": ("database_url", "past_due_grace_days", *_LOGGING),
     "retention": ("database_url", *_RETENTION, *_LOGGING),
+    "stripe-endpoint": ("stripe_secret_key", "stripe_api_base", *_LOGGING),
 }
 
 

@@ -1,16 +1,30 @@
 """One trace from the webhook to the published message, as a W3C `traceparent`.
 
 The value is stored with the webhook and copied into its messages, so that the trace survives
-the hops between processes and restarts.
+the hops between processes and restarts. Spans are made only where somebody collects them; the
+trace id is there in any case, for the logs.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from secrets import token_hex
+
+from opentelemetry.trace import (
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+    format_span_id,
+    format_trace_id,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 # W3C Trace Context: version 00, trace id, parent id, flags. All-zero ids are invalid.
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
+_propagator = TraceContextTextMapPropagator()
 
 
 def continue_trace(traceparent: str | None) -> str:
@@ -18,3 +32,55 @@ def continue_trace(traceparent: str | None) -> str:
     caller = _TRACEPARENT.fullmatch(traceparent or "")
     trace_id, flags = caller.groups() if caller else (token_hex(16), "01")
     return f"00-{trace_id}-{token_hex(8)}-{flags}"
+
+
+def trace_id_of(traceparent: str) -> str:
+    """The id under which all of a trace is found."""
+    return traceparent[3:35]
+
+
+@dataclass(frozen=True, slots=True)
+class TracedStep:
+    """One step of a trace; what follows from it continues `traceparent`."""
+
+    traceparent: str
+    _span: Span
+
+    def end(self, error: str | None = None, **attributes: str | int) -> None:
+        """It is over, well or with an error."""
+        self._span.set_attributes(attributes)
+        if error is not None:
+            self._span.set_status(Status(StatusCode.ERROR, error))
+        self._span.end()
+
+
+class Traces:
+    """Makes spans with a tracer; without one it makes none."""
+
+    def __init__(self, tracer: Tracer | None = None) -> None:
+        self._tracer = tracer
+
+    @property
+    def collected(self) -> bool:
+        """Whether somebody collects spans."""
+        return self._tracer is not None
+
+    def begin(
+        self, name: str, traceparent: str | None, kind: SpanKind, **attributes: str | int
+    ) -> TracedStep | None:
+        """A step that follows from `traceparent`; None where nobody collects any."""
+        if self._tracer is None:
+            return None
+        # A header that is not as it should be begins a trace of its own.
+        parent = _propagator.extract({"traceparent": traceparent} if traceparent else {})
+        span = self._tracer.start_span(name, parent, kind, attributes=attributes)
+        context = span.get_span_context()
+        return TracedStep(
+            f"00-{format_trace_id(context.trace_id)}-{format_span_id(context.span_id)}"
+            f"-{context.trace_flags:02x}",
+            span,
+        )
+
+
+# Where nobody collects.
+UNTRACED = Traces()

@@ -14,10 +14,11 @@ from dependency_injector import containers, providers
 from adapters.auth.keys import JwksKeys, Keys, OneKey, public_key, shared_secret
 from adapters.auth.tokens import JwtAuthenticator
 from adapters.http import server
-from adapters.http.app import create_app
+from adapters.http.app import create_app, create_operations_app
 from adapters.http.config import PublicSettings
 from adapters.http.user_api import UseCases, user_api
 from adapters.http.users import RateLimit
+from adapters.otlp.tracing import OtlpTracing
 from adapters.postgres import privileges
 from adapters.postgres.claims import PostgresClaims
 from adapters.postgres.engine import create_engine
@@ -26,6 +27,7 @@ from adapters.postgres.health import PostgresHealth
 from adapters.postgres.histories import PostgresHistories
 from adapters.postgres.idempotency import PostgresIdempotencyKeys
 from adapters.postgres.inbox import PostgresIntake
+from adapters.postgres.levels import PostgresLevels
 from adapters.postgres.partitions import PostgresPartitions
 from adapters.postgres.retention import PostgresRetention
 from adapters.postgres.schedule import PostgresSchedule
@@ -33,20 +35,25 @@ from adapters.postgres.settlements import PostgresSettlements
 from adapters.postgres.shown_previews import PostgresShownPreviews
 from adapters.postgres.unit_of_work import PostgresUnitOfWork
 from adapters.postgres.wakeups import PostgresWakeups
+from adapters.prometheus.metrics import CollectorRegistry, PrometheusMetrics
+from adapters.prometheus.page import PrometheusPage
 from adapters.rabbitmq.event_publisher import RabbitMQEventPublisher
 from adapters.rabbitmq.examiner import RabbitMQExaminer
-from adapters.stripe.api import StripeApi
+from adapters.stripe.api import API_VERSION, StripeApi
 from adapters.stripe.billing import StripeBilling
 from adapters.stripe.catalog import StripeCatalog
 from adapters.stripe.examiner import StripeExaminer
 from adapters.stripe.payment_provider import StripePaymentProvider
 from adapters.stripe.purchases import StripePurchases
 from adapters.stripe.records import StripeRecords
+from adapters.stripe.translation import HANDLED_TYPES
+from adapters.stripe.webhook_endpoints import StripeWebhookEndpoints
 from adapters.stripe.webhooks import StripeWebhooks
 from adapters.system.clock import SystemClock
+from domain.events import PaymentFailure
 from domain.money import Money
 from domain.plans import Interval, Offer, Plan, PriceList
-from domain.subscription import AccessPolicy
+from domain.subscription import AccessPolicy, Status
 from ports.authentication import Authenticator
 from ports.billing import Billing
 from ports.catalog import Catalog
@@ -58,6 +65,8 @@ from ports.health import HealthCheck
 from ports.histories import Histories
 from ports.idempotency import IdempotencyKeys
 from ports.inbox import Intake
+from ports.levels import Levels
+from ports.metrics import Metrics, MetricsPage
 from ports.partitions import Partitions
 from ports.payment_provider import PaymentProvider, ProviderRefused, ProviderUnavailable
 from ports.provider_records import ProviderRecords
@@ -68,11 +77,13 @@ from ports.settlements import Settlements
 from ports.shown_previews import ShownPreviews
 from ports.unit_of_work import UnitOfWork
 from ports.wakeups import Stage, Wakeups
-from ports.webhooks import WebhookReader
+from ports.webhook_endpoints import WebhookEndpoints
+from ports.webhooks import RejectionReason, WebhookReader
 from service import doctor, logs
 from service.cancel_subscription import CancelSubscription
 from service.change_plan import ChangePlan
 from service.ensure_customer import EnsureCustomer
+from service.event_messages import MESSAGE_TYPES
 from service.explain import Explain, Explanation
 from service.housekeeping import Housekeeping, Job
 from service.lanes import Lanes, PartOfShare
@@ -97,6 +108,7 @@ from service.start_checkout import StartCheckout
 from service.subscribe import Subscribe
 from service.sync_catalog import SyncCatalog
 from service.sync_checkout import SyncCheckout
+from service.tracing import Traces
 from service.view_subscription import Viewer, ViewSubscription
 from service.worker import Worker
 
@@ -181,6 +193,17 @@ def jobs(settings: Settings, retention: ApplyRetention, reconcile: Reconcile) ->
     return found
 
 
+def count_from_zero(registry: CollectorRegistry) -> PrometheusMetrics:
+    """Metrics that show what may happen before it does, so that alerts see the first of it."""
+    metrics = PrometheusMetrics(registry, event_types=HANDLED_TYPES, api_version=API_VERSION)
+    metrics.expect(
+        rejections=RejectionReason,
+        payments=["succeeded", *PaymentFailure],
+        messages=[kind.routing_key for kind in MESSAGE_TYPES.values()],
+    )
+    return metrics
+
+
 def token_keys(settings: Settings) -> Keys:
     """What tokens are verified with, from the settings. Raises SettingsError for no usable key."""
     if settings.jwt_jwks_url is not None:
@@ -231,6 +254,18 @@ class Container(containers.DeclarativeContainer):
     )
     prices: providers.Provider[PriceList] = providers.Singleton(price_list, settings)
 
+    registry = providers.Singleton(CollectorRegistry)
+    metrics: providers.Provider[Metrics] = providers.Singleton(count_from_zero, registry)
+    tracing = providers.Singleton(OtlpTracing, settings.provided.otel_exporter_otlp_endpoint)
+    traces = providers.Singleton(Traces, tracing.provided.tracer)
+    levels: providers.Provider[Levels] = providers.Singleton(PostgresLevels, engine)
+    metrics_page: providers.Provider[MetricsPage] = providers.Singleton(
+        PrometheusPage,
+        registry,
+        levels,
+        statuses=list(map(str, Status)),
+        plans=list(map(str, Plan)),
+    )
     clock: providers.Provider[Clock] = providers.Singleton(SystemClock)
     webhooks: providers.Provider[WebhookReader] = providers.Singleton(
         StripeWebhooks, settings.provided.stripe_webhook_secrets, prices
@@ -240,7 +275,10 @@ class Container(containers.DeclarativeContainer):
         StripeWebhooks, (), prices
     )
     stripe_api = providers.Singleton(
-        StripeApi, settings.provided.stripe_secret_key, settings.provided.stripe_api_base
+        StripeApi,
+        settings.provided.stripe_secret_key,
+        settings.provided.stripe_api_base,
+        metrics=metrics,
     )
     payment_provider: providers.Provider[PaymentProvider] = providers.Singleton(
         StripePaymentProvider, stripe_api, prices
@@ -250,6 +288,9 @@ class Container(containers.DeclarativeContainer):
     )
     billing: providers.Provider[Billing] = providers.Singleton(StripeBilling, stripe_api, prices)
     catalog: providers.Provider[Catalog] = providers.Singleton(StripeCatalog, stripe_api)
+    webhook_endpoints: providers.Provider[WebhookEndpoints] = providers.Singleton(
+        StripeWebhookEndpoints, stripe_api
+    )
     authenticator: providers.Provider[Authenticator] = providers.Singleton(
         JwtAuthenticator,
         providers.Singleton(token_keys, settings),
@@ -279,7 +320,9 @@ class Container(containers.DeclarativeContainer):
     )
     database_health: providers.Provider[HealthCheck] = providers.Singleton(PostgresHealth, engine)
 
-    receive_webhook = providers.Singleton(ReceiveWebhook, webhooks, intake, clock)
+    receive_webhook = providers.Singleton(
+        ReceiveWebhook, webhooks, intake, clock, metrics=metrics, traces=traces
+    )
     learn_prices = providers.Singleton(LearnPrices, payment_provider, prices)
     lookups = providers.Singleton(
         ProviderLookups,
@@ -297,13 +340,20 @@ class Container(containers.DeclarativeContainer):
             wakeups=wakeups,
             clock=clock,
             rules=providers.Singleton(processing_rules, settings),
+            metrics=metrics,
+            traces=traces,
         ).provider,
     )
     relay_outbox = providers.Singleton(
         in_lanes,
         partitions,
         providers.Factory(
-            RelayOutbox, unit_of_work.provider, event_publisher, clock=clock
+            RelayOutbox,
+            unit_of_work.provider,
+            event_publisher,
+            clock=clock,
+            metrics=metrics,
+            traces=traces,
         ).provider,
     )
     replay_webhooks = providers.Singleton(ReplayWebhooks, unit_of_work.provider)
@@ -340,7 +390,14 @@ class Container(containers.DeclarativeContainer):
         providers.Singleton(jobs, settings, apply_retention, reconcile),
     )
     worker: providers.Provider[Worker] = providers.Singleton(
-        Worker, process_inbox, relay_outbox, lookups, partitions, wakeups, event_publisher
+        Worker,
+        process_inbox,
+        relay_outbox,
+        lookups,
+        partitions,
+        wakeups,
+        event_publisher,
+        metrics,
     )
     viewer = providers.Singleton(Viewer, prices, providers.Singleton(access_policy, settings))
     origins = providers.Singleton(RedirectOrigins, settings.provided.allowed_redirect_origins)
@@ -419,6 +476,10 @@ class Container(containers.DeclarativeContainer):
         providers.Singleton(public_settings, settings),
         providers.List(database_health),
         providers.List(users),
+        page=metrics_page,
+    )
+    operations_app = providers.Singleton(
+        create_operations_app, providers.List(database_health), metrics_page
     )
 
 
@@ -455,9 +516,37 @@ async def _sync_catalog(container: Container) -> None:
         await container.stripe_api().close()
 
 
-def run(settings: Settings, *, listen_on: tuple[str, int] | None, worker: bool) -> None:
+def ask_endpoints(
+    settings: Settings, question: Callable[[WebhookEndpoints], Awaitable[Answer]]
+) -> Answer:
+    """Ask Stripe something of our webhook endpoints, or have it change them.
+
+    Raises SystemExit where Stripe does not answer, refuses, or is just told otherwise.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    container = Container(settings=settings)
+
+    async def ask() -> Answer:
+        try:
+            return await question(container.webhook_endpoints())
+        except (ProviderUnavailable, ProviderRefused, OperationConflict) as error:
+            raise SystemExit(f"payments stripe-endpoint: {error}") from None
+        finally:
+            await container.stripe_api().close()
+
+    return asyncio.run(ask())
+
+
+def run(
+    settings: Settings,
+    *,
+    listen_on: tuple[str, int] | None,
+    worker: bool,
+    operations_on: tuple[str, int] | None = None,
+) -> None:
     """Run the API (where `listen_on` names a host and a port), the worker, or both in one
-    process, until SIGTERM or SIGINT.
+    process, until SIGTERM or SIGINT. `operations_on` is where a worker shows its health and
+    its metrics.
 
     Raises SystemExit where the address cannot be had.
     """
@@ -465,7 +554,13 @@ def run(settings: Settings, *, listen_on: tuple[str, int] | None, worker: bool) 
 
     async def until_signal() -> None:
         stop = server.stop_on_signal()
-        await run_container(Container(settings=settings), listen_on, worker=worker, stop=stop)
+        await run_container(
+            Container(settings=settings),
+            listen_on,
+            worker=worker,
+            stop=stop,
+            operations_on=operations_on,
+        )
 
     try:
         server.run(until_signal())
@@ -562,11 +657,14 @@ async def run_container(
     *,
     worker: bool,
     stop: asyncio.Event,
+    operations_on: tuple[str, int] | None = None,
 ) -> None:
     """Run what was asked for until `stop` is set, finish what is in hand, and let go of all."""
     parts: list[Awaitable[None]] = []
     if listen_on is not None:
         parts.append(server.serve(container.app(), *listen_on, stop))
+    if operations_on is not None:
+        parts.append(server.serve(container.operations_app(), *operations_on, stop))
     if worker:
         parts.append(_work(container, stop))
     background = [asyncio.create_task(container.learn_prices().run())]
@@ -586,6 +684,7 @@ async def run_container(
         await container.payment_provider().close()
         await container.engine().dispose()
         await container.users_engine().dispose()
+        await container.tracing().close()
 
 
 async def _work(container: Container, stop: asyncio.Event) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from ports.event_publisher import EventPublisher
+from ports.metrics import Metrics
 from ports.partitions import Partitions
 from ports.unit_of_work import StorageUnavailable
 from ports.wakeups import Stage, Wakeups
@@ -32,6 +33,7 @@ class Worker:
         partitions: Partitions,
         wakeups: Wakeups,
         publisher: EventPublisher,
+        metrics: Metrics,
     ) -> None:
         self._process_inbox = process_inbox
         self._relay_outbox = relay_outbox
@@ -39,6 +41,7 @@ class Worker:
         self._partitions = partitions
         self._wakeups = wakeups
         self._publisher = publisher
+        self._metrics = metrics
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then finish what is in hand and give the partitions back."""
@@ -77,7 +80,9 @@ class Worker:
         while True:
             try:
                 if await self._partitions.renew():
-                    log.info("partitions_changed", held=len(self._partitions.held().partitions))
+                    held = len(self._partitions.held().partitions)
+                    self._metrics.partitions_held(held)
+                    log.info("partitions_changed", held=held)
                     self._wake_all()
             except StorageUnavailable as error:
                 log.warning("partitions_not_renewed", error=str(error))

@@ -6,11 +6,12 @@ network or the database. A handler works on drafts, so one that raises has chang
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from domain.customer import Customer
+from domain.events import Occurrence
 from domain.subscription import AccessPolicy, Snapshot, Subscription
 from ports.outbox import Message
 from ports.payment_provider import ProviderCustomer, ProviderUnavailable
@@ -59,6 +60,15 @@ class References:
     invoice_ref: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a command did to a subscription; without an old status it was new."""
+
+    subscription: Subscription
+    old_status: str | None
+    occurrences: Sequence[Occurrence]
+
+
 class WorkingSet:
     """The aggregates of one batch."""
 
@@ -86,6 +96,7 @@ class WorkingSet:
         self.trials_used: set[UUID] = set()
         self.users_activated: set[UUID] = set()
         self.messages: list[Message] = []
+        self.changes: list[Change] = []
         # What somebody may wait for, and now need not any more.
         self.released: set[str] = set()
 
@@ -182,10 +193,13 @@ class WorkingSet:
             self.released.add(subscription.subscription_ref)
             if not subscription.has_ended:
                 self.users_activated.add(subscription.user_id)
+        occurrences = subscription.pull_occurrences()
         self.messages += [
             write_message(occurrence, subscription, email, self._traceparent)
-            for occurrence in subscription.pull_occurrences()
+            for occurrence in occurrences
         ]
+        old_status = str(before.status) if before else None
+        self.changes.append(Change(subscription, old_status, occurrences))
         self._subscriptions[subscription.subscription_ref] = subscription
         self.changed_subscriptions[subscription.subscription_ref] = subscription
 

@@ -114,8 +114,12 @@ def _containers(environment: Mapping[str, str]) -> Servers:
         try:
             return Servers(
                 "containers",
-                _image(engine, environment.get("TEST_POSTGRES_IMAGE"), "postgres:17", "postgresql"),
-                _image(engine, environment.get("TEST_RABBITMQ_IMAGE"), "rabbitmq:4", "rabbitmq"),
+                find_image(
+                    engine, environment.get("TEST_POSTGRES_IMAGE"), "postgres:17", "postgresql"
+                ),
+                find_image(
+                    engine, environment.get("TEST_RABBITMQ_IMAGE"), "rabbitmq:4", "rabbitmq"
+                ),
             )
         except DockerException as error:
             raise ServersUnavailableError(f"An image is missing: {error}. {remedy}") from None
@@ -132,8 +136,11 @@ def _engine(environment: Mapping[str, str]) -> docker.DockerClient | None:
     return None
 
 
-def _image(engine: docker.DockerClient, wanted: str | None, official: str, recipe: str) -> str:
-    """Choose the named image, else one built by engine.sh, else the official one."""
+def find_image(engine: docker.DockerClient, wanted: str | None, official: str, recipe: str) -> str:
+    """Choose the named image, else one built by engine.sh, else the official one.
+
+    Raises DockerException where none can be had.
+    """
     built = f"payments-test-{recipe}"
     candidates = [wanted] if wanted else [built, official]
     for name in candidates:

@@ -9,11 +9,14 @@ from litestar import Litestar, Router
 from adapters.http.bodies import Bodies
 from adapters.http.config import PublicSettings, config_route
 from adapters.http.health import health_routes
+from adapters.http.metrics import metrics_route
 from adapters.http.openapi import openapi_config
 from adapters.http.problems import HANDLERS
+from adapters.http.request_log import TraceRequests, log_answer
 from adapters.http.webhook import webhook_route
 from domain.plans import PriceList
 from ports.health import HealthCheck
+from ports.metrics import MetricsPage
 from service.receive_webhook import ReceiveWebhook
 
 
@@ -23,17 +26,34 @@ def create_app(
     public: PublicSettings,
     checks: Sequence[HealthCheck],
     routes: Sequence[Router] = (),
+    *,
+    page: MetricsPage,
     bodies: Bodies | None = None,
 ) -> Litestar:
-    """The application with everything it needs. `routes` are those that users have."""
+    """The application with everything it needs. `routes` are those that users have, `page` is
+    what Prometheus scrapes.
+    """
     return Litestar(
         [
             webhook_route(receive_webhook, bodies),
             config_route(public, prices),
             *health_routes(checks),
+            metrics_route(page),
             *routes,
         ],
+        middleware=[TraceRequests()],
+        before_send=[log_answer],
         exception_handlers=HANDLERS,
         openapi_config=openapi_config(),
+        logging_config=None,
+    )
+
+
+def create_operations_app(checks: Sequence[HealthCheck], page: MetricsPage) -> Litestar:
+    """What a worker serves: its health and its metrics, for operators alone."""
+    return Litestar(
+        [*health_routes(checks), metrics_route(page)],
+        exception_handlers=HANDLERS,
+        openapi_config=None,
         logging_config=None,
     )

@@ -78,6 +78,7 @@ class Idempotency:
             case Begun() as begun:
                 await self._carry_out(keyed, begun, scope, receive, send)
             case Answer() as answer:
+                log.info("idempotency_hit", user_id=str(request.user.id), status=answer.status)
                 again = Response(
                     answer.body,
                     status_code=answer.status,

@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from structlog.contextvars import get_contextvars
 
 from adapters.http.bodies import SlowBody
 from domain.errors import RuleViolation
@@ -253,7 +254,7 @@ def http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respons
 
 def unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """500: a trace id to find it by in the log, and nothing else."""
-    trace_id = secrets.token_hex(16)
+    trace_id = get_contextvars().get("trace_id") or secrets.token_hex(16)
     log.error("request_failed", path=request.url.path, trace_id=trace_id, exc_info=error)
     return problem(
         500,

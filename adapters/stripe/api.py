@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Final, ParamSpec, TypeVar
 
 import msgspec
@@ -14,6 +15,7 @@ from stripe import RequestOptions
 
 from adapters.stripe.circuit import Circuit, CircuitOpen
 from domain.errors import InvalidMoney
+from ports.metrics import Metrics
 from ports.payment_provider import (
     CardDeclined,
     CustomerMissing,
@@ -49,6 +51,9 @@ _NOT_FOR_THE_PAYER: Final = frozenset(
     {"fraudulent", "lost_card", "merchant_blacklist", "pickup_card", "stolen_card"}
 )
 
+# What the SDK speaks, and what webhooks should be rendered by.
+API_VERSION: Final = stripe.api_version
+
 # It would write a file under the home directory of the user.
 stripe.enable_telemetry = False
 
@@ -63,8 +68,10 @@ class StripeApi:
         *,
         circuit: Circuit | None = None,
         deadline: float = DEADLINE,
+        metrics: Metrics | None = None,
     ) -> None:
         self._deadline = deadline
+        self._metrics = metrics
         self._http = stripe.HTTPXClient(timeout=TIMEOUT)
         self._circuit = circuit or Circuit()
         self.v1 = stripe.StripeClient(
@@ -82,20 +89,24 @@ class StripeApi:
         CardDeclined and OperationConflict.
         """
         operation = method.__qualname__.removesuffix("_async")
+        started = monotonic()
         try:
             self._circuit.admit()
         except CircuitOpen as error:
+            self._count(operation, "not_tried", started)
             raise ProviderUnavailable(str(error), retry_after=error.retry_after) from None
         try:
             async with asyncio.timeout(self._deadline):
                 answer = await method(*args, **kwargs)
         except TimeoutError:
             self._circuit.record(answered=False)
+            self._count(operation, "unavailable", started)
             log.warning("stripe_call_timed_out", operation=operation, seconds=self._deadline)
             kind = ProviderUnavailable if _only_reads(operation) else OutcomeUnknown
             raise kind(f"Stripe did not answer {operation} in time") from None
         except stripe.StripeError as error:
             self._circuit.record(answered=not _is_outage(error))
+            self._count(operation, _result(error), started)
             if error.code != MISSING:  # which is an answer like any other
                 log.warning(
                     "stripe_call_failed",
@@ -108,6 +119,7 @@ class StripeApi:
             named = any(isinstance(arg, dict) and "idempotency_key" in arg for arg in args)
             raise _translate(operation, error, named=named) from error
         self._circuit.record(answered=True)
+        self._count(operation, "ok", started)
         return answer
 
     async def find(
@@ -120,6 +132,10 @@ class StripeApi:
             if refusal.code == MISSING:
                 return None
             raise
+
+    def _count(self, operation: str, result: str, started: float) -> None:
+        if self._metrics is not None:
+            self._metrics.provider_called(operation, result, monotonic() - started)
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -162,6 +178,23 @@ def _is_outage(error: stripe.StripeError) -> bool:
 
 def _only_reads(operation: str) -> bool:
     return operation.rpartition(".")[2] in _READS
+
+
+def _result(error: stripe.StripeError) -> str:
+    """A failed call as metrics know it."""
+    match error:
+        case stripe.CardError():
+            return "declined"
+        case stripe.IdempotencyError():
+            return "conflict"
+        case _ if error.code == MISSING:
+            return "missing"
+        case _ if _is_outage(error):
+            return "unavailable"
+        case stripe.AuthenticationError() | stripe.PermissionError():
+            return "forbidden"
+        case _:
+            return "refused"
 
 
 def _is_replayed(error: stripe.StripeError) -> bool:

@@ -94,3 +94,4 @@ provide() {
 answers || start_engine
 provide TEST_POSTGRES_IMAGE postgres:17 postgresql
 provide TEST_RABBITMQ_IMAGE rabbitmq:4 rabbitmq
+provide TEST_PYTHON_IMAGE python:3.13-slim python

@@ -21,10 +21,18 @@ PATIENCE = 30.0  # seconds
 class Process:
     """A running `payments` command, and what it wrote to its log."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path, address: str | None) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        log: Path,
+        address: str | None,
+        metrics: str | None = None,
+    ) -> None:
         self._process = process
         self._log = log
         self.address = address
+        # A worker listens for nothing else.
+        self.metrics = metrics or address
 
     @property
     def pid(self) -> int:
@@ -68,22 +76,32 @@ async def run(environment: Mapping[str, str], *command: str) -> tuple[int, str]:
 
 @asynccontextmanager
 async def running(
-    command: str, environment: Mapping[str, str], directory: Path
+    command: str,
+    environment: Mapping[str, str],
+    directory: Path,
+    *,
+    source: Path | None = None,
 ) -> AsyncIterator[Process]:
-    """Start `api`, `worker` or `serve` and wait until it works; it is killed at the end."""
+    """Start `api`, `worker` or `serve` and wait until it works; it is killed at the end.
+
+    `source` is where another release of the service lies.
+    """
     listens = command in ("api", "serve")
     port = _free_port()
     log = directory / f"{command}-{port}.log"
     with log.open("wb") as output:
         child = await asyncio.create_subprocess_exec(
-            PAYMENTS,
+            *(_release() if source else [PAYMENTS]),
             command,
-            *(["--port", str(port)] if listens else []),
+            # Earlier releases had nothing to show of a worker.
+            *(["--port", str(port)] if listens or source is None else []),
             env=_bare(environment),
+            cwd=source,
             stdout=output,
             stderr=output,
         )
-    process = Process(child, log, f"http://127.0.0.1:{port}" if listens else None)
+    address = f"http://127.0.0.1:{port}"
+    process = Process(child, log, address if listens else None, address)
     try:
         await _until_it_works(process)
         yield process
@@ -104,6 +122,11 @@ async def _until_it_works(process: Process) -> None:
                     if ready.is_success:
                         return
             await asyncio.sleep(0.02)
+
+
+def _release() -> list[str]:
+    # What is in the current directory comes before what is installed.
+    return [sys.executable, "-m", "service.cli"]
 
 
 def _bare(environment: Mapping[str, str]) -> dict[str, str]:

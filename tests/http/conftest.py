@@ -19,6 +19,7 @@ from adapters.stripe.webhooks import StripeWebhooks
 from domain.plans import PriceList
 from ports.health import Health
 from ports.inbox import ReceivedWebhook
+from ports.metrics import Page
 from service.receive_webhook import ReceiveWebhook
 from tests.builders import price_list
 from tests.stripe_payloads import SECRET, START, at
@@ -59,6 +60,13 @@ class Dependency:
         return self.health
 
 
+class EmptyPage:
+    """Nothing to scrape."""
+
+    async def render(self, accept: str) -> Page:
+        return Page("text/plain", b"")
+
+
 @pytest.fixture
 def logged() -> Iterator[list[MutableMapping[str, Any]]]:
     """Every line that is logged while the test runs."""
@@ -91,6 +99,7 @@ def app(intake: InboxInMemory, prices: PriceList, database: Dependency) -> Lites
         prices,
         PublicSettings("pk_test_public", "usd", 180),
         [database],
+        page=EmptyPage(),
     )
 
 

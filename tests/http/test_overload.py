@@ -16,7 +16,7 @@ from adapters.stripe.webhooks import StripeWebhooks
 from ports.inbox import ReceivedWebhook
 from service.receive_webhook import ReceiveWebhook
 from tests.builders import price_list
-from tests.http.conftest import NOW, StoppedClock
+from tests.http.conftest import NOW, EmptyPage, StoppedClock
 from tests.stripe_payloads import SECRET, Signed, encode, event, signed, subscription
 
 PATH = "/api/payments/webhook"
@@ -56,6 +56,7 @@ async def serving(inbox: SlowInbox, bodies: Bodies) -> AsyncIterator[AsyncClient
         PublicSettings("pk_test_public", "usd", 180),
         [],
         bodies=bodies,
+        page=EmptyPage(),
     )
     transport = ASGITransport(cast("Any", app))  # the two type ASGI differently
     async with AsyncClient(transport=transport, base_url="http://payments") as client:

@@ -20,6 +20,7 @@ from adapters.stripe.webhooks import StripeWebhooks
 from domain.money import Money
 from domain.plans import Interval, Offer, Plan, PriceList
 from domain.subscription import AccessPolicy
+from ports.metrics import Metrics
 from ports.outbox import Message
 from ports.payment_provider import ProviderCustomer
 from ports.wakeups import Stage
@@ -28,6 +29,8 @@ from service.provider_lookups import ProviderLookups
 from service.receive_webhook import Receipt, ReceiveWebhook
 from service.relay_outbox import RelayOutbox
 from service.retry import RetryPolicy
+from service.tracing import UNTRACED, Traces
+from service.uncounted import UNCOUNTED
 from tests.stripe_payloads import SECRET, USER, Payload, at, signed
 
 PRICES = (
@@ -48,6 +51,8 @@ class House:
         retry: RetryPolicy | None = None,
         livemode: bool = False,
         batch_size: int = 500,
+        metrics: Metrics = UNCOUNTED,
+        traces: Traces = UNTRACED,
     ) -> None:
         self.store = store or MemoryStore()
         self.clock = clock or SettableClock()
@@ -62,7 +67,13 @@ class House:
         prices = PriceList(PRICES)
         prices.learn({}, {})  # the provider was asked
         reader = StripeWebhooks([SECRET], prices)
-        self.receive = ReceiveWebhook(reader, MemoryIntake(self.store, self.clock), self.clock)
+        self.receive = ReceiveWebhook(
+            reader,
+            MemoryIntake(self.store, self.clock),
+            self.clock,
+            metrics=metrics,
+            traces=traces,
+        )
         self.lookups = ProviderLookups(
             self.provider, answered=lambda: self.wakeups.wake(Stage.INBOX)
         )
@@ -79,9 +90,17 @@ class House:
                 retry=retry or RetryPolicy(),
                 batch_size=batch_size,
             ),
+            metrics=metrics,
+            traces=traces,
         )
         self.relay = RelayOutbox(
-            self.unit_of_work, self.publisher, self.partitions, self.clock, batch_size=batch_size
+            self.unit_of_work,
+            self.publisher,
+            self.partitions,
+            self.clock,
+            batch_size=batch_size,
+            metrics=metrics,
+            traces=traces,
         )
 
     def unit_of_work(self) -> MemoryUnitOfWork:

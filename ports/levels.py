@@ -1,0 +1,47 @@
+"""How full things are now: what waits, what is given up, what is subscribed to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """So many, the oldest of which came `oldest` seconds ago; 0 where there is none."""
+
+    count: int = 0
+    oldest: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is under way. `inbox` is by State; a state without any webhook may be left out."""
+
+    inbox: Mapping[str, Waiting] = field(default_factory=dict)
+    outbox: Waiting = field(default_factory=Waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """What is subscribed to.
+
+    `subscriptions` is by status and plan, `trials_ending` by a number of days within which they
+    do, each window holding the shorter ones. `duplicates` are subscriptions that were found
+    running beside another one of the same user and still run.
+    """
+
+    subscriptions: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    trials_ending: Mapping[int, int] = field(default_factory=dict)
+    duplicates: int = 0
+
+
+class Levels(Protocol):
+    """Reads levels. Each may raise StorageUnavailable, after a few seconds at the latest."""
+
+    async def backlog(self) -> Backlog:
+        """What is under way now; quick at any size of the tables."""
+        ...
+
+    async def population(self) -> Population:
+        """What is subscribed to now; reads every subscription."""
+        ...

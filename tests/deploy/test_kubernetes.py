@@ -1,0 +1,131 @@
+"""The manifests are what Kubernetes takes, what the service needs, and no more than it may do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from service.cli import parser
+from service.settings import USED_BY, VARIABLES
+from tests.deploy.images import ROOT
+
+MANIFESTS = ROOT / "deploy/kubernetes"
+# The oldest release that has what is used (a pause before the end of a pod), and the newest known.
+RELEASES = ("1.30", "1.37")
+Manifest = dict[str, Any]
+
+FILES: dict[str, list[Manifest]] = {
+    path.name: list(yaml.safe_load_all(path.read_text())) for path in MANIFESTS.glob("*.yaml")
+}
+KUSTOMIZATION = FILES.pop("kustomization.yaml")[0]
+OBJECTS = {
+    f"{one['kind']}/{one['metadata']['name']}": one for found in FILES.values() for one in found
+}
+PODS = {
+    name: one["spec"]["template"]
+    for name, one in OBJECTS.items()
+    if one["kind"] in ("Deployment", "Job")
+}
+DEPLOYMENTS = {name: one for name, one in OBJECTS.items() if one["kind"] == "Deployment"}
+SETTINGS = OBJECTS["ConfigMap/payments"]["data"]
+
+
+def _containers(pod: Manifest) -> Iterator[Manifest]:
+    yield from pod["spec"]["containers"]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("name", OBJECTS)
+def test_a_manifest_fits_the_schema_strictly(name: str, release: str) -> None:
+    kubernetes_validate.validate(OBJECTS[name], release, strict=True)
+
+
+def test_the_validator_refuses_what_is_misspelt() -> None:
+    broken = yaml.safe_load(yaml.safe_dump(OBJECTS["Deployment/payments-api"]))
+    broken["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, RELEASES[-1], strict=True)
+
+
+def test_every_file_is_applied_but_the_one_for_another_namespace() -> None:
+    assert {*KUSTOMIZATION["resources"], "external-metrics.yaml"} == FILES.keys()
+    images = {container["image"] for pod in PODS.values() for container in _containers(pod)}
+    assert images == {image["name"] for image in KUSTOMIZATION["images"]}
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_a_pod_may_do_as_little_as_possible(name: str) -> None:
+    pod = PODS[name]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == 10001
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in _containers(PODS[name]):
+        assert container["securityContext"] == {
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert "memory" in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_a_pod_runs_a_command_with_every_setting_it_needs(name: str) -> None:
+    for container in _containers(PODS[name]):
+        options = parser().parse_args(container["args"])
+        given = {one["name"]: one["value"] for one in container.get("env", ())}
+        if container.get("envFrom"):
+            given |= SETTINGS
+        known = {variable.name for variable in VARIABLES.values()}
+        assert {key.removesuffix("_FILE") for key in given} <= known
+        for field in USED_BY[options.command]:
+            variable = VARIABLES[field]
+            if variable.required and variable.default is None:
+                key = f"{variable.name}_FILE" if variable.secret else variable.name
+                assert key in given
+        mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+        files = {value.rsplit("/", 1)[0] for key, value in given.items() if key.endswith("_FILE")}
+        assert files <= mounts
+
+
+def test_no_secret_is_in_a_manifest() -> None:
+    secret = {variable.name for variable in VARIABLES.values() if variable.secret}
+    assert not secret & SETTINGS.keys()
+    assert not any(one["kind"] == "Secret" for one in OBJECTS.values())
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_a_deployment_is_rolled_without_a_gap(name: str) -> None:
+    deployment = DEPLOYMENTS[name]
+    assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    assert deployment["spec"]["replicas"] >= 2
+    (container,) = _containers(deployment["spec"]["template"])
+    port = next(one["name"] for one in container["ports"] if one["containerPort"] == 8000)
+    paths = {
+        probe: container[f"{probe}Probe"]["httpGet"]
+        for probe in ("startup", "liveness", "readiness")
+    }
+    assert {one["port"] for one in paths.values()} == {port}
+    # A database that is away makes a pod unready; restarting it would not bring it back.
+    assert paths["liveness"]["path"] == "/health/live"
+    assert paths["readiness"]["path"] == "/health/ready"
+    budget = OBJECTS[name.replace("Deployment", "PodDisruptionBudget")]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert budget["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert budget["spec"]["minAvailable"] < deployment["spec"]["replicas"]
+
+
+def test_workers_are_scaled_by_the_age_of_the_queue_as_prometheus_knows_it() -> None:
+    scaler = OBJECTS["HorizontalPodAutoscaler/payments-worker"]["spec"]
+    assert scaler["scaleTargetRef"]["name"] == "payments-worker"
+    wanted = {metric["external"]["metric"]["name"] for metric in scaler["metrics"]}
+    rules = yaml.safe_load(OBJECTS["ConfigMap/prometheus-adapter"]["data"]["config.yaml"])
+    assert wanted == {rule["seriesQuery"] for rule in rules["externalRules"]}
+    for rule in rules["externalRules"]:
+        assert rule["metricsQuery"].startswith("max")
+    assert "payments_inbox_oldest_age_seconds" in wanted

@@ -1,0 +1,79 @@
+"""The commands in the documents, and which test runs each of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+# Runs what stands in the documents, word for word but for ports and ids.
+LIVE: Final = "tests/end_to_end/test_documents.py::test_what_operators_are_told_works"
+MAKE: Final = "tests/end_to_end/test_documents.py::test_what_developers_are_told_works"
+# It runs before every merge, and with it what stands there.
+CI: Final = ".ci/run"
+# How a command begins, and what runs it; the longest that fits decides.
+COMMANDS: Final[Mapping[str, str]] = {
+    "payments ": LIVE,
+    "curl ": LIVE,
+    "make setup": MAKE,
+    "make format": MAKE,
+    "make contracts": MAKE,
+    "make docs": MAKE,
+    "make lock": MAKE,
+    "make check": CI,
+    "make test": CI,
+    "make run": (
+        "tests/end_to_end/test_sandbox.py::"
+        "test_on_a_bare_machine_it_brings_its_own_servers_and_takes_them_along"
+    ),
+    "payments sandbox ": (
+        "tests/end_to_end/test_sandbox.py::test_a_scenario_ends_with_all_sides_agreeing"
+    ),
+    # The environment of every end-to-end test is made by it.
+    "payments migrate --grant-to ": (
+        "tests/end_to_end/test_secrets.py::"
+        "test_no_secret_is_in_a_log_at_debug_level_in_an_answer_or_in_a_dead_letter"
+    ),
+    "payments doctor": "tests/sandbox/test_doctor.py::test_where_all_is_well_nothing_fails",
+    "payments explain ": (
+        "tests/api/test_explain.py::test_all_names_of_a_subscription_lead_to_the_same_story"
+    ),
+    "make audit": "tests/unit/test_audit.py::test_there_is_no_secret_in_what_we_keep",
+    "make faults": "tests/faults/test_faults.py::test_many_faults_on_a_cluster",
+    "SCHEMATHESIS_EXAMPLES=": (
+        "tests/api/test_schemathesis.py::test_it_finds_no_fault_with_a_new_user"
+    ),
+    "docker-compose up": (
+        "tests/deploy/test_compose.py::test_the_core_comes_up_and_a_webhook_becomes_a_message"
+    ),
+    # The images of the profile cannot be had everywhere. What they are given is tested with
+    # a Prometheus of Debian's in tests/end_to_end/test_prometheus.py.
+    "docker-compose --profile observability up": (
+        "tests/deploy/test_compose.py::"
+        "test_the_observing_services_are_behind_a_profile_and_read_what_is_in_deploy"
+    ),
+    # There is no cluster: what it is told to apply is held to the schemas of Kubernetes.
+    "kubectl ": "tests/deploy/test_kubernetes.py::test_a_manifest_fits_the_schema_strictly",
+}
+
+
+def commands_of(document: Path) -> list[str]:
+    """Every command in the blocks that are marked as shell."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", document.read_text(), re.M | re.S)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [command for line in lines if (command := re.sub(r"\s+#.*", "", line).strip())]
+
+
+def run_by(command: str) -> str | None:
+    """The test that runs this command; None where none is known."""
+    fitting = [start for start in COMMANDS if command.startswith(start)]
+    return COMMANDS[max(fitting, key=len)] if fitting else None
+
+
+def target_of(command: str) -> str:
+    """What `make` is to make."""
+    return command.split()[1]

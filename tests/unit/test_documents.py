@@ -1,0 +1,90 @@
+"""Documents name what is there: commands, metrics, log lines, files."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from adapters.prometheus.metrics import CollectorRegistry
+from adapters.prometheus.page import PrometheusPage
+from domain.plans import Plan
+from domain.subscription import Status
+from service.cli import parser
+from service.guest_commands import EXPLANATIONS
+from service.wiring import count_from_zero
+from tests.documents import CI, COMMANDS, DOCUMENTS, ROOT, commands_of, run_by, target_of
+from tests.unit.test_metrics import SomeLevels
+
+OPERATING = (ROOT / "docs/operating.md").read_text()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_command_in_a_document_is_run_by_a_test(document: Path) -> None:
+    for command in commands_of(document):
+        test = run_by(command)
+        assert test is not None, f"{document}: say in tests/documents.py what runs `{command}`"
+        if test == CI:
+            assert " ".join(command.split()[:2]) in (ROOT / CI).read_text()
+            continue
+        path, _, name = test.partition("::")
+        functions = ast.FunctionDef | ast.AsyncFunctionDef
+        tree = ast.walk(ast.parse((ROOT / path).read_text()))
+        tests = {node.name for node in tree if isinstance(node, functions)}
+        assert name in tests, f"{test}, which is to run `{command}`, is gone"
+
+
+def test_no_command_is_explained_that_is_in_no_document() -> None:
+    found = {command for document in DOCUMENTS for command in commands_of(document)}
+    assert not [start for start in COMMANDS if not any(one.startswith(start) for one in found)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_commands_of_the_service_can_be_read_by_it(document: Path) -> None:
+    for command in commands_of(document):
+        if command.startswith("payments ") and command.split()[1] not in EXPLANATIONS:
+            parser().parse_args(command.split()[1:])
+        if command.startswith("make "):
+            assert re.search(rf"^{target_of(command)}:", (ROOT / "Makefile").read_text(), re.M)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_files_that_a_document_names_are_there(document: Path) -> None:
+    for name in re.findall(r"`((?:[a-z]+/)+[\w.-]*)`", document.read_text()):
+        if (ROOT / name.split("/")[0]).is_dir():
+            assert (ROOT / name).exists(), name
+
+
+async def test_every_metric_is_described_and_none_that_is_gone() -> None:
+    registry = CollectorRegistry()
+    count_from_zero(registry)
+    page = PrometheusPage(registry, SomeLevels(), statuses=list(Status), plans=list(Plan))
+    await page.render("")
+    suffix = {"counter": "_total", "info": "_info"}
+    told = {
+        family.name + suffix.get(family.type, "")
+        for family in registry.collect()
+        if family.name.startswith("payments_")
+    }
+    table = OPERATING.split("## What is counted")[1].split("\n## ")[0]
+    assert set(re.findall(r"`(payments_[a-z_]+)`", table)) == told
+
+
+def test_log_lines_that_are_described_are_logged() -> None:
+    table = OPERATING.split("## What is logged")[1].split("\n## ")[0]
+    described = {
+        name
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+    source = "".join(
+        path.read_text()
+        for folder in ("service", "adapters")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    assert len(described) > 15
+    for name in described:
+        assert f'"{name}"' in source, name
