@@ -185,7 +185,7 @@ function Form({
             Load this page again. You have not been charged.
           </Notice>
         ) : (
-          <div className={css.element}>
+          <div className={css.element} aria-busy={!ready}>
             {!ready && (
               <div className={css.loading}>
                 <Skeleton label="Loading the payment form" lines={["tall", "tall", "tall"]} />

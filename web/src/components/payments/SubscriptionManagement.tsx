@@ -68,7 +68,9 @@ export function SubscriptionManagement({
       <OfflineNotice />
       <ReturnNotice found={found} onAgain={again} onFinish={() => setOpen("plans")} />
       {/* Always there, so that what is put into it is announced. */}
-      <div aria-live="polite">{said !== null && <Notice tone="success" title={said} />}</div>
+      <div className={css.said} aria-live="polite">
+        {said !== null && <Notice tone="success" title={said} />}
+      </div>
       {found.state !== "confirming" &&
         (shown !== undefined ? (
           <Present
