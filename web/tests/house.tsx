@@ -1,7 +1,7 @@
 import { render, screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import axe from "axe-core";
-import { delay, http, HttpResponse, type JsonBodyType } from "msw";
+import { delay, http, HttpResponse } from "msw";
 import type { ReactNode } from "react";
 import { expect, vi } from "vitest";
 
@@ -17,8 +17,9 @@ export interface Asked {
   body: unknown;
 }
 
-type Answer =
-  JsonBodyType | Response | ((asked: Asked) => JsonBodyType | Response | Promise<Response>);
+/** What is answered: a body, or a whole response. */
+type Told = object;
+type Answer = Told | ((asked: Asked) => Told | Promise<Told>);
 
 /** An answer with a problem document. */
 export function refuse(document: { status: number }, headers: Record<string, string> = {}) {
@@ -37,12 +38,16 @@ export const silence = async () => {
   return HttpResponse.error();
 };
 
+function tell(answer: Answer, asked: Asked): Told | Promise<Told> {
+  return typeof answer === "function" ? (answer as (asked: Asked) => Told)(asked) : answer;
+}
+
 /** One answer after another; the last one from then on. */
 export function inTurn(...answers: Answer[]): Answer {
   let turn = 0;
-  return (asked) => {
-    const answer = answers[Math.min(turn++, answers.length - 1)] as Answer;
-    return typeof answer === "function" ? answer(asked) : answer;
+  return (asked: Asked) => {
+    const answer = answers[Math.min(turn++, answers.length - 1)];
+    return tell(answer ?? {}, asked);
   };
 }
 
@@ -70,7 +75,7 @@ export function wire(answers: Record<string, Answer> = {}): Asked[] {
           body: type.includes("json") ? JSON.parse(text) : text,
         };
         asked.push(seen);
-        const told = typeof answer === "function" ? await answer(seen) : answer;
+        const told = await tell(answer, seen);
         // An answer may be given more than once, a body only once.
         return told instanceof Response ? told.clone() : HttpResponse.json(told);
       });
