@@ -27,7 +27,7 @@ help: ## Show this list
 
 setup: $(STAMP) ## Create .venv and install the locked dependencies
 
-run: $(STAMP) ## Start the service with private PostgreSQL and RabbitMQ servers
+run: $(STAMP) ## Start everything on this machine and say where to open it
 	@$(BIN)/python -m sandbox
 
 test: $(STAMP) ## Run the tests; ARGS="..." goes to pytest

@@ -2,23 +2,29 @@
 
 It knows nothing but the messages: no code, no table and no call of Payments. What a consumer
 owes them is in `UsersView.apply`: ignore a repeat, refuse a gap, and grant access to a user while
-any of their subscriptions grants it.
+any of their subscriptions grants it. What a message changed is written down, the version with the
+status in one row, before the message is acknowledged: after a crash it comes again, as a repeat.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 import aio_pika
+import structlog
 from aio_pika.abc import AbstractIncomingMessage
+
+log = structlog.get_logger(__name__)
 
 EXCHANGE = "payments.events"
 QUEUE = "users.payments"
-DEAD_LETTER_EXCHANGE = "users.payments.dead"
 
 GRANTING = frozenset({"trialing", "active", "past_due"})
 
@@ -33,6 +39,8 @@ class SubscriptionView:
 
     version: int = 0
     status: str = "none"
+    plan: str | None = None
+    interval: str | None = None
     access_until: str | None = None
 
 
@@ -57,10 +65,13 @@ class UsersView:
         match message["type"]:
             case "payments.subscription.activated.v1":
                 view.status = data["status"]
+                view.plan, view.interval = data["plan"], data["interval"]
             case "payments.subscription.status_changed.v1":
                 view.status = data["newStatus"]
+            case "payments.subscription.plan_changed.v1":
+                view.plan, view.interval = data["newPlan"], data["newInterval"]
             case _:
-                pass  # no other message moves the status
+                pass  # no other message says anything that is kept here
         view.version, view.access_until = version, data["accessUntil"]
         return True
 
@@ -79,12 +90,48 @@ class UsersView:
         )
 
 
+class Records:
+    """The view on disk: one row for each subscription."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = sqlite3.connect(file, isolation_level=None)
+        self._file.execute("PRAGMA journal_mode = WAL")
+        self._file.execute(
+            "CREATE TABLE IF NOT EXISTS subscriptions (id TEXT PRIMARY KEY, user TEXT NOT NULL,"
+            " version INTEGER NOT NULL, status TEXT NOT NULL, plan TEXT, interval TEXT,"
+            " access_until TEXT)"
+        )
+
+    def load(self) -> UsersView:
+        """Everything that was kept."""
+        view = UsersView()
+        rows = "SELECT user, id, version, status, plan, interval, access_until FROM subscriptions"
+        with closing(self._file.execute(rows)) as found:
+            for user, subscription, *kept in found:
+                view.users.setdefault(user, {})[subscription] = SubscriptionView(*kept)
+        return view
+
+    def keep(self, user: str, subscription: str, view: SubscriptionView) -> None:
+        """Return once this is on disk."""
+        self._file.execute(
+            "INSERT OR REPLACE INTO subscriptions VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (subscription, user, *astuple(view)),
+        )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
 class UsersService:
     """Takes messages in, from wherever they come, and tells who waits for them."""
 
-    def __init__(self, heard: Callable[[Mapping[str, Any]], None]) -> None:
-        self.view = UsersView()
+    def __init__(
+        self, heard: Callable[[Mapping[str, Any]], None], records: Records | None = None
+    ) -> None:
+        self.view = records.load() if records is not None else UsersView()
         self._heard = heard
+        self._records = records
         self._changed = asyncio.Condition()
 
     async def take(self, body: bytes) -> None:
@@ -92,6 +139,7 @@ class UsersService:
         message: dict[str, Any] = json.loads(body)
         async with self._changed:
             if self.view.apply(message):
+                self._keep(message["data"])
                 self._heard(message)
             self._changed.notify_all()
 
@@ -100,36 +148,46 @@ class UsersService:
         async with asyncio.timeout(seconds), self._changed:
             await self._changed.wait_for(lambda: condition(self.view))
 
+    def _keep(self, data: Mapping[str, Any]) -> None:
+        if self._records is not None:
+            user, subscription = data["userId"], data["subscriptionId"]
+            self._records.keep(user, subscription, self.view.users[user][subscription])
+
 
 class Consumer:
     """Feeds a users service from a quorum queue of its own.
 
-    What it refuses goes to a dead-letter queue instead of around in circles.
+    What it refuses goes to a dead-letter queue instead of around in circles. Its queues stay when
+    it goes, so that nothing is missed, unless they are `temporary`.
     """
 
-    def __init__(self, url: str, users: UsersService) -> None:
+    def __init__(
+        self, url: str, users: UsersService, *, queue: str = QUEUE, temporary: bool = False
+    ) -> None:
         self._url = url
         self._users = users
+        self._queue = queue
+        self._temporary = temporary
         self._connection: aio_pika.abc.AbstractRobustConnection | None = None
 
     async def __aenter__(self) -> Self:
-        self._connection = await aio_pika.connect_robust(self._url)
+        self._connection = await aio_pika.connect_robust(self._url, reconnect_interval=0.5)
         channel = await self._connection.channel()
         await channel.set_qos(prefetch_count=100)
         events = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
         dead = await channel.declare_exchange(
-            DEAD_LETTER_EXCHANGE, aio_pika.ExchangeType.FANOUT, durable=True
+            f"{self._queue}.dead", aio_pika.ExchangeType.FANOUT, durable=True
         )
         dead_queue = await channel.declare_queue(
-            f"{QUEUE}.dead", durable=True, arguments={"x-queue-type": "quorum"}
+            f"{self._queue}.dead", durable=True, arguments={"x-queue-type": "quorum"}
         )
         await dead_queue.bind(dead)
         queue = await channel.declare_queue(
-            QUEUE,
+            self._queue,
             durable=True,
             arguments={
                 "x-queue-type": "quorum",
-                "x-dead-letter-exchange": DEAD_LETTER_EXCHANGE,
+                "x-dead-letter-exchange": f"{self._queue}.dead",
                 # Order matters to us, so only one consumer at a time may have the queue.
                 "x-single-active-consumer": True,
             },
@@ -139,9 +197,21 @@ class Consumer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._connection is not None:
-            await self._connection.close()
+        if self._connection is None:
+            return
+        if self._temporary:
+            channel = await self._connection.channel()
+            for name in (self._queue, f"{self._queue}.dead"):
+                # Quorum queues know no "if unused, if empty", which would be the default.
+                await channel.queue_delete(name, if_unused=False, if_empty=False)
+            await channel.exchange_delete(f"{self._queue}.dead")
+        await self._connection.close()
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
-        async with message.process(requeue=False):
-            await self._users.take(message.body)
+        try:
+            async with message.process(requeue=False):
+                await self._users.take(message.body)
+        except GapError as error:
+            log.warning("message_refused", error=str(error))
+        except (aio_pika.exceptions.AMQPError, ConnectionError):
+            pass  # the broker has gone before it heard of it, and sends the message again

@@ -9,12 +9,15 @@ from collections.abc import Iterable, Sequence
 from typing import get_args
 
 from ports.unit_of_work import StorageUnavailable
-from service import events_cli, settings, wiring
+from service import events_cli, guest_commands, settings, wiring
 from service.settings import CommandName, SettingsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 2 where its settings are wrong, 1 where it failed."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] and arguments[0] in guest_commands.EXPLANATIONS:
+        return guest_commands.run(arguments[0], arguments[1:])
     options = _parser().parse_args(arguments)
     command: CommandName = options.command
     try:
@@ -76,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
             )
         if name == "events":
             events_cli.add_arguments(command)
+    for name, explanation in guest_commands.EXPLANATIONS.items():
+        commands.add_parser(name, help=explanation)  # for the list; they read their own arguments
     return parser
 
 

@@ -25,6 +25,9 @@ from sandbox.stripe.world import World
 ENDED: Final = ("canceled", "incomplete_expired")
 # The notice comes three days before a trial ends. (Stripe: Trials)
 NOTICE_SECONDS: Final[Seconds] = 3 * DAY
+# Stripe's default for how long before a renewal its invoice is announced.
+# (Stripe: Settings / Billing, Upcoming renewal events)
+UPCOMING_SECONDS: Final[Seconds] = 7 * DAY
 # How long a first payment, or a change that waits for one, may take.
 INCOMPLETE_SECONDS: Final[Seconds] = 23 * HOUR
 
@@ -42,7 +45,10 @@ def set_period(subscription: Json, start: Seconds, end: Seconds) -> None:
 
 def watch(world: World, subscription: Json) -> None:
     """Set the timers of the period that has just begun, or has just been changed."""
-    world.wake_at(period_of(subscription)[1], "turn_period", subscription)
+    end = period_of(subscription)[1]
+    if end - UPCOMING_SECONDS > world.now():
+        world.wake_at(end - UPCOMING_SECONDS, "announce_invoice", subscription)
+    world.wake_at(end, "turn_period", subscription)
     if subscription["cancel_at"] is not None:
         world.wake_at(subscription["cancel_at"], "cancel_subscription", subscription)
 

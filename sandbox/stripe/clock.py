@@ -38,7 +38,11 @@ class Clock:
 
     def now(self) -> Seconds:
         """The present second on this clock."""
-        return int(self._real() + self._offset) if self._held is None else self._held
+        return int(self.exact())
+
+    def exact(self) -> float:
+        """The present moment, in seconds and their fractions, for what lives by this clock."""
+        return self._real() + self._offset if self._held is None else self._held
 
     def hold(self, moment: Seconds) -> None:
         """Stand at this moment, which is not before the present one."""

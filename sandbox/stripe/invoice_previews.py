@@ -10,6 +10,7 @@ from typing import Any
 from sandbox.stripe import (
     billing,
     errors,
+    events,
     invoice_items,
     invoices,
     lines,
@@ -44,6 +45,23 @@ def create(world: World, call: Call) -> Json:
         named = invoice["parent"]["subscription_details"]
         named["subscription_proration_date"] = details["proration_date"]
     return invoice
+
+
+def announce(world: World, id_: str) -> None:
+    """Woken some days before a renewal: tell what it will come to, if there is going to be one."""
+    subscription = world.store.get("subscription", id_)
+    end = billing.period_of(subscription)[1]
+    if (
+        subscription["status"] not in ("trialing", "active", "past_due")
+        or end - billing.UPCOMING_SECONDS != world.now()
+        or (subscription["cancel_at"] is not None and subscription["cancel_at"] <= end)
+    ):
+        return
+    change = subscription_changes.plan(world, subscription, {})
+    contents = _waiting(world, subscription) + _next_period(world, subscription, change)
+    period = (change.start, change.end)
+    invoice = _compose(world, subscription["customer"], contents, subscription, period)
+    events.emit(world, "invoice.upcoming", invoice)
 
 
 def _of_new(world: World, params: dict[str, Any], details: dict[str, Any]) -> Json:

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from sandbox.stripe import billing, checkout_sessions, invoices, subscription_changes
+from sandbox.stripe import (
+    billing,
+    checkout_sessions,
+    invoice_previews,
+    invoices,
+    subscription_changes,
+)
 from sandbox.stripe.world import World
 
 JOBS: Final[Mapping[str, Callable[[World, str], None]]] = {
+    "announce_invoice": invoice_previews.announce,
     "cancel_subscription": billing.cancel_when_due,
     "expire_checkout": checkout_sessions.expire_when_due,
     "expire_incomplete": billing.expire_incomplete,

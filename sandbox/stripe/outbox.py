@@ -222,7 +222,12 @@ class Outbox:
         secret = self._store.note(endpoint)["secret"]
         if self._http is None:
             # A proxy of this machine is no way to another port of this machine.
-            self._http = httpx.AsyncClient(timeout=TIMEOUT, trust_env=False)
+            self._http = httpx.AsyncClient(
+                timeout=TIMEOUT,
+                trust_env=False,
+                # Rather a new connection than one that the receiver is just closing.
+                limits=httpx.Limits(keepalive_expiry=2.0),
+            )
         try:
             answer = await self._http.post(
                 endpoint["url"],

@@ -228,7 +228,8 @@ ROUTES: Final = (
     Route("POST", "/v1/payment_pages/{id}/confirm", checkout_sessions.confirm, takes(
         "", "payment_method expected_amount")),
     Route("POST", "/v1/billing_portal/sessions", portal_sessions.create, takes(
-        "billing_portal.SessionCreateParams", "configuration customer locale return_url")),
+        "billing_portal.SessionCreateParams",
+        "configuration customer flow_data locale return_url")),
     Route("POST", "/v1/billing_portal/configurations", portal_configurations.create, takes(
         "billing_portal.ConfigurationCreateParams",
         "business_profile default_return_url features metadata name")),

@@ -84,11 +84,17 @@ class StripeSandbox:
 
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
         """Serve on this port, or on any that is free; return once requests are answered."""
-        self._load()
         listener = _listen(host, port)
         self.world.url = f"http://{host}:{listener.getsockname()[1]}"
+        self._load()
         config = uvicorn.Config(
-            self.app, log_level="warning", lifespan="off", access_log=False, ws="none"
+            self.app,
+            log_level="warning",
+            lifespan="off",
+            access_log=False,
+            ws="none",
+            # Longer than clients keep a connection, so that none is closed in their face.
+            timeout_keep_alive=60,
         )
         config.load()
         # Driven by hand: uvicorn's own `serve` takes over the signals of whoever embeds it.
@@ -124,18 +130,21 @@ class StripeSandbox:
     ) -> None:
         await self.stop()
 
-    def listen(self, url: str, *events: str) -> Json:
+    def listen(self, url: str, *events: str, name: str | None = None) -> Json:
         """Have the webhooks of these types sent there, signed with `webhook_secret`.
 
-        An address that listens already, as after a start on the same data, is not added again.
+        An address that listens already, as after a start on the same data, is not added again;
+        nor is one with a `name` that is known: what is on its way to its old address comes too.
         """
         wanted = list(events) or ["*"]
         for endpoint in self.world.store.all("webhook_endpoint"):
-            if endpoint["url"] == url:
-                endpoint["enabled_events"] = wanted
+            if endpoint["url"] == url or (name and endpoint["description"] == name):
+                endpoint.update(url=url, enabled_events=wanted)
                 self.world.store.note(endpoint)["secret"] = self.webhook_secret
                 return endpoint
-        return webhook_endpoints.add(self.world, url, wanted, self.webhook_secret)
+        endpoint = webhook_endpoints.add(self.world, url, wanted, self.webhook_secret)
+        endpoint["description"] = name
+        return endpoint
 
     async def advance(self, *, days: float = 0, hours: float = 0, seconds: Seconds = 0) -> None:
         """Let so much time pass at once, with all that happens in it."""
@@ -168,6 +177,7 @@ class StripeSandbox:
             return
         self._saved = dict(self.world.ids.issued)
         snapshot = {
+            "url": self.url,
             "now": self.clock.now(),
             "issued": self.world.ids.issued,
             "store": self.world.store.dump(),
@@ -183,7 +193,12 @@ class StripeSandbox:
     def _load(self) -> None:
         if self._data is None or not self._data.exists():
             return
-        snapshot = msgspec.json.decode(self._data.read_bytes())
+        written = self._data.read_bytes()
+        snapshot = msgspec.json.decode(written)
+        if snapshot["url"] != self.url:
+            # Links to pages of ours lead to where these are now.
+            moved = written.replace(f"{snapshot['url']}/".encode(), f"{self.url}/".encode())
+            snapshot = msgspec.json.decode(moved)
         self.world.ids.issued = snapshot["issued"]
         self.world.store.load(snapshot["store"])
         self.world.timers.load(snapshot["timers"])

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
 from itertools import cycle, pairwise
 from pathlib import Path
@@ -17,7 +17,6 @@ import asyncpg
 import httpx
 import pytest
 
-from sandbox.stripe_stub import StripeStub
 from tests.end_to_end.consumer import Inbox, consuming
 from tests.end_to_end.processes import Process, run, running
 from tests.stripe_payloads import (
@@ -29,21 +28,29 @@ from tests.stripe_payloads import (
     customer,
     event,
     invoice,
+    price,
     signed,
     subscription,
 )
+from tests.stripe_stand_in import StripeStandIn, run_stripe_stand_in
 
 CORPUS = Path(__file__).parents[3] / "shared" / "stripe" / "payloads"
 
 
 @pytest.fixture
-async def stripe() -> AsyncIterator[StripeStub]:
-    async with StripeStub() as stub:
-        yield stub
+def stripe() -> Iterator[StripeStandIn]:
+    """Give a Stripe that sells our plans and knows the customers it is told of."""
+    with run_stripe_stand_in() as stand_in:
+        for plan in ("general", "event_organizer"):
+            for period in ("monthly", "annual"):
+                stand_in.prices.append(price(f"{plan}_{period}", product=f"prod_{plan}"))
+        yield stand_in
 
 
 @pytest.fixture
-async def environment(database_url: str, rabbitmq_url: str, stripe: StripeStub) -> dict[str, str]:
+async def environment(
+    database_url: str, rabbitmq_url: str, stripe: StripeStandIn
+) -> dict[str, str]:
     """The environment of the service, on a migrated database."""
     status, output = await run({"DATABASE_URL": database_url}, "migrate")
     assert status == 0, output
@@ -88,7 +95,7 @@ async def deliver(address: str | None, events: Sequence[Payload]) -> list[dict[s
         return await asyncio.gather(*(post(payload) for payload in events))
 
 
-def life(ref: str, user: UUID, stripe: StripeStub, shape: Shape = "new") -> list[Payload]:
+def life(ref: str, user: UUID, stripe: StripeStandIn, shape: Shape = "new") -> list[Payload]:
     """The events of a subscription from its trial to its end, for a customer of its own."""
     cus = f"cus_{ref}"
     stripe.customers[cus] = customer(cus, user_id=user, email=f"{ref}@example.org")
@@ -140,7 +147,7 @@ def is_over(inbox: Inbox, users: set[str], lives: int) -> bool:
 
 
 async def test_a_signed_webhook_comes_out_of_a_quorum_queue_as_a_cloud_event(
-    environment: dict[str, str], stripe: StripeStub, inbox: Inbox, tmp_path: Path
+    environment: dict[str, str], stripe: StripeStandIn, inbox: Inbox, tmp_path: Path
 ) -> None:
     user = uuid4()
     events = life("sub_first", user, stripe)
@@ -181,7 +188,7 @@ async def test_a_signed_webhook_comes_out_of_a_quorum_queue_as_a_cloud_event(
 
 
 async def test_any_order_and_repeats_over_http_end_as_at_stripe(
-    environment: dict[str, str], stripe: StripeStub, inbox: Inbox, tmp_path: Path
+    environment: dict[str, str], stripe: StripeStandIn, inbox: Inbox, tmp_path: Path
 ) -> None:
     users = {str(uuid4()): f"sub_{n}" for n in range(40)}
     shapes: cycle[Shape] = cycle(("new", "old"))
@@ -201,7 +208,7 @@ async def test_any_order_and_repeats_over_http_end_as_at_stripe(
 
 
 async def test_workers_that_die_and_stall_lose_nothing_and_keep_the_order(
-    environment: dict[str, str], stripe: StripeStub, inbox: Inbox, tmp_path: Path
+    environment: dict[str, str], stripe: StripeStandIn, inbox: Inbox, tmp_path: Path
 ) -> None:
     """Three workers share the work; one is killed, one stalls and wakes after it was replaced."""
     users = {str(uuid4()): f"sub_{n}" for n in range(60)}
@@ -229,7 +236,7 @@ async def test_workers_that_die_and_stall_lose_nothing_and_keep_the_order(
 
 
 async def test_webhooks_are_taken_while_the_broker_is_away(
-    environment: dict[str, str], stripe: StripeStub, tmp_path: Path
+    environment: dict[str, str], stripe: StripeStandIn, tmp_path: Path
 ) -> None:
     user = uuid4()
     nowhere = environment | {"RABBITMQ_URL": "amqp://guest:guest@127.0.0.1:1/"}
@@ -247,7 +254,7 @@ async def test_webhooks_are_taken_while_the_broker_is_away(
 
 
 async def test_recorded_events_run_through_and_foreign_ones_are_counted(
-    environment: dict[str, str], stripe: StripeStub, inbox: Inbox, tmp_path: Path
+    environment: dict[str, str], stripe: StripeStandIn, inbox: Inbox, tmp_path: Path
 ) -> None:
     """Recorded subscriptions as they are, and laid over with a user and a price of ours."""
     if not CORPUS.is_dir():
@@ -295,7 +302,7 @@ async def test_recorded_events_run_through_and_foreign_ones_are_counted(
 
 
 async def test_what_was_given_up_is_listed_mended_and_replayed(
-    environment: dict[str, str], stripe: StripeStub, inbox: Inbox, tmp_path: Path
+    environment: dict[str, str], stripe: StripeStandIn, inbox: Inbox, tmp_path: Path
 ) -> None:
     user, stranger = uuid4(), uuid4()
     started = life("sub_conflict", user, stripe)[0]

@@ -1,53 +1,284 @@
-"""`make run`: the whole story, on what it is given and on an in-process bus."""
+"""`make run` and `payments sandbox`, as a person starts them."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import socket
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
+import httpx
+import psutil
 import pytest
 
-PATIENCE = 60.0  # seconds
+from tests.end_to_end.processes import PAYMENTS
+
+PATIENCE = 120.0  # seconds
 
 
-async def start(**environment: str) -> Process:
+class Sandbox:
+    """A running sandbox, and what it said until it named its address."""
+
+    def __init__(self, process: Process, said: list[str]) -> None:
+        self.process = process
+        self.said = said
+
+    @property
+    def address(self) -> str:
+        """The one address to open."""
+        (line,) = (line for line in self.said if " open: " in line)
+        return line.split()[1]
+
+    @property
+    def stripe(self) -> str:
+        """Where Stripe's stand-in is."""
+        (line,) = (line for line in self.said if " stripe: " in line)
+        return line.split()[4]
+
+    async def end(self, number: signal.Signals = signal.SIGINT) -> int:
+        """The exit status after this signal, once nothing that it started runs any more."""
+        started = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.send_signal(number)
+        async with asyncio.timeout(PATIENCE):
+            status = await self.process.wait()
+        alive = [p for p in started if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        assert not alive, f"left running: {alive}"
+        return status
+
+
+async def start(*arguments: str, **environment: str) -> Process:
     """Start the sandbox with these settings and no others."""
     given = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **environment}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sandbox", env=given, stdout=PIPE, stderr=STDOUT
+        sys.executable, "-m", "sandbox", *arguments, env=given, stdout=PIPE, stderr=STDOUT
     )
 
 
-@pytest.mark.parametrize("bus", ["a broker", "no broker"])
-async def test_the_story_ends_as_at_stripe(
-    bus: str, database_url: str, request: pytest.FixtureRequest
+@asynccontextmanager
+async def running(data: Path, *arguments: str, **environment: str) -> AsyncIterator[Sandbox]:
+    """A sandbox that has named its address; it is killed if it was not ended."""
+    process = await start("--data", str(data), *arguments, **environment)
+    said: list[str] = []
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            async for line in process.stdout:
+                said.append(line.decode())
+                if " open: " in said[-1]:
+                    break
+        assert said, "it ended at once"
+        assert " open: " in said[-1], "".join(said)
+        yield Sandbox(process, said)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def play(scenario: str, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Play a scenario by the service's own command; its exit status and its timeline."""
+    process = await asyncio.create_subprocess_exec(
+        PAYMENTS,
+        *("sandbox", "--scenario", scenario, *arguments),
+        env={"PATH": os.environ["PATH"], **environment},
+        stdout=PIPE,
+    )
+    async with asyncio.timeout(PATIENCE):
+        output, _ = await process.communicate()
+    return process.returncode or 0, output.decode()
+
+
+async def test_it_starts_on_what_it_is_given_and_goes_on_after_a_restart(
+    database_url: str, rabbitmq_url: str, tmp_path: Path
 ) -> None:
-    broker = "in-process" if bus == "no broker" else request.getfixturevalue("rabbitmq_url")
-    sandbox = await start(DATABASE_URL=database_url, RABBITMQ_URL=broker, SANDBOX_ONCE="1")
+    """Who is signed in, what they bought, Stripe's time and the users service's view stay."""
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": rabbitmq_url}
+    async with running(tmp_path, **given) as sandbox:
+        said = "".join(sandbox.said)
+        assert "database: the one of DATABASE_URL" in said
+        assert "broker: the one of RABBITMQ_URL" in said
+        assert "stripe: a stand-in at http://127.0.0.1:" in said
+        async with httpx.AsyncClient(base_url=sandbox.address, timeout=30) as browser:
+            await _subscribe(browser)
+            await browser.post("/sandbox/clock", json={"days": 181})
+            before = await _until_active(browser)
+            cookies = browser.cookies
+        assert await sandbox.end() == 0
+    # Somebody else has taken the ports meanwhile.
+    with socket.create_server(("127.0.0.1", httpx.URL(sandbox.address).port or 0)) as taken:
+        async with running(tmp_path, **given) as again:
+            assert again.address != sandbox.address
+            taken.close()
+            async with httpx.AsyncClient(
+                base_url=again.address, cookies=cookies, timeout=30
+            ) as browser:
+                after = (await browser.get("/sandbox/status")).json()
+                assert after["usersView"] == before["usersView"]
+                assert after["stripe"]["now"] >= before["stripe"]["now"]
+                shown = (await browser.get("/api/payments/subscription")).json()
+                assert shown["status"] == "active"
+                # Time goes on, and the webhooks find the service where it is now.
+                await browser.post("/sandbox/clock", json={"days": 31})
+                await _until_told_more(browser, after["usersView"]["subscriptions"][0]["version"])
+            assert await again.end(signal.SIGTERM) == 0
+
+
+async def test_on_a_bare_machine_it_brings_its_own_servers_and_takes_them_along(
+    tmp_path: Path,
+) -> None:
+    """Whatever listens for it does so on this machine only, and is gone afterwards."""
+    async with running(tmp_path, RABBITMQ_URL="in-process") as sandbox:
+        assert "a private PostgreSQL on port" in "".join(sandbox.said)
+        assert "an in-process bus, as RABBITMQ_URL says" in "".join(sandbox.said)
+        family = psutil.Process(sandbox.process.pid)
+        listening = [
+            connection.laddr
+            for process in (family, *family.children(recursive=True))
+            for connection in process.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert listening
+        assert {address.ip for address in listening} == {"127.0.0.1"}
+        assert await sandbox.end() == 0
+    for address in listening:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", address.port))
+
+
+async def test_ctrl_c_while_it_starts_leaves_nothing_running(tmp_path: Path) -> None:
+    process = await start("--data", str(tmp_path), RABBITMQ_URL="in-process")
+    try:
+        sandbox = Sandbox(process, [])
+        async with asyncio.timeout(PATIENCE):
+            while not _found(tmp_path, "postgresql/server.pid"):
+                await asyncio.sleep(0.01)
+        assert await sandbox.end() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_two_do_not_share_their_data(database_url: str, tmp_path: Path) -> None:
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": "in-process"}
+    async with running(tmp_path, **given) as sandbox:
+        other = await start("--data", str(tmp_path), **given)
+        output, _ = await other.communicate()
+        assert other.returncode == 1
+        assert b"stop it, or choose another folder with --data" in output
+        assert await sandbox.end() == 0
+
+
+@pytest.mark.parametrize("name", ["STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY"])
+async def test_a_live_key_is_refused(name: str) -> None:
+    key = f"{name[7].lower()}k_live_1"
+    sandbox = await start(**{name: key})
+    output = (await sandbox.communicate())[0].decode()
+    assert sandbox.returncode == 2
+    assert f"{name} is a live key" in output
+    assert key not in output
+
+
+async def test_once_means_the_life_of_a_subscription_and_no_more(
+    database_url: str, tmp_path: Path
+) -> None:
+    sandbox = await start(
+        "--data",
+        str(tmp_path),
+        DATABASE_URL=database_url,
+        RABBITMQ_URL="in-process",
+        SANDBOX_ONCE="1",
+    )
     async with asyncio.timeout(PATIENCE):
         output = (await sandbox.communicate())[0].decode()
     assert sandbox.returncode == 0, output
-    assert "payments.subscription.canceled.v1" in output
-    assert "NOT as at Stripe" not in output
+    assert "subscription.canceled" in output
+    assert "the users service agree on 1 subscriptions" in output
+    assert not _found(tmp_path, "scenario-*"), "a scenario leaves nothing behind"
 
 
-async def test_it_serves_until_ctrl_c_and_then_leaves_nothing_running(database_url: str) -> None:
-    sandbox = await start(DATABASE_URL=database_url, RABBITMQ_URL="in-process")
-    assert sandbox.stdout is not None
+@pytest.mark.parametrize("scenario", ["decline", "three-d-secure", "outage"])
+async def test_a_scenario_ends_with_all_sides_agreeing(
+    scenario: str, database_url: str, rabbitmq_url: str, tmp_path: Path
+) -> None:
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": rabbitmq_url}
+    status, output = await play(scenario, "--json", "--data", str(tmp_path), **given)
+    assert status == 0, output
+    lines: list[dict[str, Any]] = [json.loads(line) for line in output.splitlines()]
+    assert {"at", "who", "what"} <= set.intersection(*(set(line) for line in lines))
+    assert {"user", "webhook", "message", "clock"} <= {line["who"] for line in lines}
+    assert (lines[-1]["agree"], lines[-1]["differences"], lines[-1]["subscriptions"]) == (
+        True,
+        [],
+        2,
+    )
+
+
+async def test_an_outage_needs_a_broker_and_says_so(tmp_path: Path) -> None:
+    status, output = await play("outage", "--data", str(tmp_path), RABBITMQ_URL="in-process")
+    assert status == 3
+    assert "needs a real broker" in output
+    assert "install rabbitmq-server" in output
+
+
+async def test_an_interrupted_scenario_cleans_up(database_url: str, tmp_path: Path) -> None:
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": "in-process"}
+    process = await start("--data", str(tmp_path), "--scenario", "storm", **given)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for line in process.stdout:
+                if b"1000 subscribe" in line:
+                    break
+        assert await Sandbox(process, []).end() == 130
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+    assert not _found(tmp_path, "scenario-*")
+
+
+def _found(folder: Path, pattern: str) -> list[Path]:
+    return list(folder.glob(pattern))
+
+
+async def _subscribe(browser: httpx.AsyncClient) -> None:
+    (await browser.post("/session", json={"user": "new"})).raise_for_status()
+    config = (await browser.get("/api/payments/config")).json()
+    home = str(browser.base_url)
+    wanted = {
+        "priceId": config["plans"][0]["prices"][0]["priceId"],
+        "successUrl": home,
+        "cancelUrl": home,
+    }
+    started = await browser.post("/api/payments/create-checkout-session", json=wanted)
+    card = {"email": "jenny@example.com", "name": "Jenny", "card": "4242 4242 4242 4242"}
+    paid = await browser.post(started.json()["sessionUrl"], data=card)
+    assert paid.headers["location"].startswith(home)
+
+
+async def _until_active(browser: httpx.AsyncClient) -> Any:
     async with asyncio.timeout(PATIENCE):
-        async for line in sandbox.stdout:
-            if b"Ctrl-C stops everything" in line:
-                break
-        sandbox.send_signal(signal.SIGINT)
-        assert await sandbox.wait() == 0
+        while True:
+            status = (await browser.get("/sandbox/status")).json()
+            found = status["usersView"]["subscriptions"]
+            # Activated, the notice, active, and the first payment.
+            if found and (found[0]["status"], found[0]["version"]) == ("active", 4):
+                return status
+            await asyncio.sleep(0.05)
 
 
-async def test_a_live_key_is_refused(database_url: str) -> None:
-    sandbox = await start(DATABASE_URL=database_url, STRIPE_SECRET_KEY="sk_live_1")
-    output = (await sandbox.communicate())[0].decode()
-    assert sandbox.returncode == 2
-    assert "live key" in output
-    assert "sk_live_1" not in output
+async def _until_told_more(browser: httpx.AsyncClient, version: int) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            status = (await browser.get("/sandbox/status")).json()
+            if status["usersView"]["subscriptions"][0]["version"] > version:
+                return
+            await asyncio.sleep(0.05)

@@ -1,6 +1,7 @@
 """The hosted pages, used as a browser uses them, and the stand-in for Stripe.js."""
 
 import asyncio
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -449,3 +450,100 @@ async def test_elements_confirm_on_a_page(
     )
     said, problem = await page.communicate()
     assert said.decode().strip() == outcome, problem.decode()
+
+
+async def test_a_portal_session_for_one_thing_shows_that_alone_and_leads_back(
+    client: stripe.StripeClient, shop: Shop, browser: httpx.AsyncClient
+) -> None:
+    customer = await shop.customer()
+    subscription = await shop.subscription(customer, await shop.price())
+    session = await client.v1.billing_portal.sessions.create_async(
+        {
+            "customer": customer.id,
+            "flow_data": {
+                "type": "subscription_cancel",
+                "subscription_cancel": {"subscription": subscription.id},
+                "after_completion": {
+                    "type": "redirect",
+                    "redirect": {"return_url": "https://shop.example/gone"},
+                },
+            },
+        }
+    )
+    assert session.flow is not None
+    assert session.flow.type == "subscription_cancel"
+    page = await browser.get(session.url)
+    assert "/cancel" in page.text
+    assert "Payment method" not in page.text
+    assert "Invoices" not in page.text
+    form = {"subscription": subscription.id}
+    done = await browser.post(f"{session.url}/cancel", data=form)
+    assert done.headers["location"] == "https://shop.example/gone"
+    shown = await client.v1.subscriptions.retrieve_async(subscription.id)
+    assert shown.cancel_at is not None
+
+
+async def test_without_a_way_on_the_whole_portal_follows(
+    client: stripe.StripeClient, shop: Shop, browser: httpx.AsyncClient
+) -> None:
+    customer = await shop.customer()
+    session = await client.v1.billing_portal.sessions.create_async(
+        {"customer": customer.id, "flow_data": {"type": "payment_method_update"}}
+    )
+    assert "Invoices" not in (await browser.get(session.url)).text
+    done = await browser.post(f"{session.url}/card", data={"card": GOOD})
+    assert done.headers["location"] == session.url
+    assert "Invoices" in (await browser.get(session.url)).text
+
+
+async def test_a_flow_must_be_about_a_subscription_of_the_customer(
+    client: stripe.StripeClient, shop: Shop
+) -> None:
+    others = await shop.subscription(await shop.customer(), await shop.price())
+    customer = await shop.customer()
+    with pytest.raises(stripe.InvalidRequestError, match="another customer's"):
+        await client.v1.billing_portal.sessions.create_async(
+            {
+                "customer": customer.id,
+                "flow_data": {
+                    "type": "subscription_cancel",
+                    "subscription_cancel": {"subscription": others.id},
+                },
+            }
+        )
+    with pytest.raises(stripe.InvalidRequestError, match="not enabled"):
+        await client.v1.billing_portal.sessions.create_async(
+            {
+                "customer": customer.id,
+                "flow_data": {
+                    "type": "subscription_update",
+                    "subscription_update": {"subscription": others.id},
+                },
+            }
+        )
+
+
+async def test_checkout_can_be_tried_again_from_the_page_of_the_bank_that_refused(
+    client: stripe.StripeClient, shop: Shop, browser: httpx.AsyncClient
+) -> None:
+    """There the form is shown under the bank's address, and must not be sent to it."""
+    session = await _checkout(client, await shop.price())
+    asked = await _pay(browser, session, CHALLENGED)
+    again = await browser.post(asked.headers["location"], data={"answer": "fail"})
+    assert f'action="/c/pay/{session.id}"' in again.text
+
+
+async def test_the_control_panel_shows_time_and_webhooks_and_steers_them(
+    stripe_sandbox: StripeSandbox, shop: Shop, receiver: Receiver, browser: httpx.AsyncClient
+) -> None:
+    await shop.customer()
+    await stripe_sandbox.settle()
+    panel = (await browser.get(f"{stripe_sandbox.url}/sandbox")).text
+    assert "Today is 01 March 2027" in panel
+    assert "customer.created" in panel
+    offered = re.findall(r'<form action="(/sandbox/[^"]+)"', panel)
+    assert len(offered) == 5
+    for path in offered:
+        # With nothing filled in it changes nothing, and every path is one that there is.
+        answer = await browser.post(f"{stripe_sandbox.url}{path}", json={})
+        assert answer.status_code == 200, answer.text

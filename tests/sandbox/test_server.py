@@ -149,3 +149,29 @@ async def test_the_check_of_shapes_can_fail(change: dict[str, Any], problem: str
 def test_the_check_of_shapes_misses_a_field_that_must_be_there() -> None:
     with pytest.raises(schema.SchemaError, match=r"customer\.livemode: missing"):
         schema.check({"object": "customer", "id": "cus_1", "created": 1})
+
+
+async def test_on_another_port_links_and_webhooks_follow(tmp_path: Path) -> None:
+    """Pages that were linked to are found again, and an endpoint with a name moves."""
+    data = tmp_path / "stripe.json"
+    transport = stripe.HTTPXClient()
+    async with Receiver() as before, Receiver() as after:
+        async with StripeSandbox(start=START, runs=False, data=data) as sandbox:
+            before.status = 500
+            sandbox.listen(before.url, "customer.created", name="ours")
+            shop = Shop(sandbox, _client(sandbox, transport))
+            subscription = await shop.subscription(await shop.customer(), await shop.price())
+            await sandbox.settle()
+            old = sandbox.url
+        before.deliveries.clear()
+        async with StripeSandbox(start=START, runs=False, data=data) as sandbox:
+            assert sandbox.url != old
+            sandbox.listen(after.url, "customer.created", name="ours")
+            client = _client(sandbox, transport)
+            invoice = await client.v1.invoices.retrieve_async(str(subscription.latest_invoice))
+            assert str(invoice.hosted_invoice_url).startswith(f"{sandbox.url}/i/")
+            await sandbox.advance(hours=1)
+            listed = await client.v1.webhook_endpoints.list_async()
+            assert [endpoint.url for endpoint in listed.data] == [after.url]
+    assert (before.types, after.types) == ([], ["customer.created"])
+    await transport.close_async()  # type: ignore[no-untyped-call]  # the SDK's own

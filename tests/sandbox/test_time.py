@@ -294,3 +294,28 @@ async def test_a_deleted_test_clock_takes_its_customers_with_it(
     customer = await shop.customer(test_clock=clock.id)
     await client.v1.test_helpers.test_clocks.delete_async(clock.id)
     assert (await client.v1.customers.retrieve_async(customer.id)).deleted
+
+
+async def test_a_renewal_is_announced_a_week_before_with_what_it_will_come_to(
+    stripe_sandbox: StripeSandbox, client: stripe.StripeClient, receiver: Receiver, shop: Shop
+) -> None:
+    """The trial's end is one, and so is every month; a subscription that is to end has none."""
+    subscription = await shop.subscription(
+        await shop.customer(), await shop.price(), trial_period_days=30
+    )
+    await stripe_sandbox.advance(days=30, hours=2)
+    await stripe_sandbox.advance(days=30)
+    announced = [event for event in receiver.events if event["type"] == "invoice.upcoming"]
+    ends = [event["data"]["object"]["period_end"] for event in announced]
+    assert [event["created"] for event in announced] == [end - 7 * DAY for end in ends]
+    assert [event["data"]["object"]["amount_due"] for event in announced] == [1000, 1000]
+    parent = announced[0]["data"]["object"]["parent"]
+    assert parent["subscription_details"]["subscription"] == subscription.id
+    listed = await client.v1.invoices.list_async({"subscription": subscription.id})
+    kept = [invoice.id for invoice in listed.data]
+    assert not {event["data"]["object"]["id"] for event in announced} & set(kept)
+    await client.v1.subscriptions.update_async(subscription.id, {"cancel_at_period_end": True})
+    receiver.deliveries.clear()
+    await stripe_sandbox.advance(days=32)
+    assert "customer.subscription.deleted" in receiver.types
+    assert "invoice.upcoming" not in receiver.types

@@ -3,6 +3,7 @@
 /c/pay/{session}      Checkout
 /p/session/{session}  the customer portal
 /3d-secure/{id}       the bank's question
+/sandbox              the control panel
 /i/{invoice}          a hosted invoice; /i/{invoice}/pdf as a document
 /v3/                  Stripe.js
 """
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from sandbox.stripe.forms import Form
-from sandbox.stripe.pages import challenge, checkout, invoice, portal
+from sandbox.stripe.pages import challenge, checkout, invoice, panel, portal
 from sandbox.stripe.pages.layout import HTML, Page
 from sandbox.stripe.world import World
 
@@ -34,6 +35,8 @@ async def answer(world: World, method: str, path: str, form: Form) -> Page | Non
             return await challenge.answer(world, id_, form if posted else None)
         case ["i", id_, *rest]:
             return invoice.answer(world, id_, rest)
+        case ["sandbox"] if not posted:
+            return panel.answer(world)
         case ["v3"] | ["v3", ""] | [_, "stripe.js"]:
             script = _SCRIPT.read_text().replace("__API__", world.url)
             return Page(script, {"Content-Type": "text/javascript; charset=utf-8"})

@@ -90,7 +90,8 @@ def _page(world: World, session: Json, message: str | None) -> Page:
     return page(
         "Checkout",
         f"{problem(message)}<ul>{bought}</ul>{terms}<p>Due today: <strong>{due}</strong></p>"
-        '<form method="post"><label for="email">Email</label>'
+        # Not where it is shown: that may be the page of the bank that has refused.
+        f'<form method="post" action="/c/pay/{session["id"]}"><label for="email">Email</label>'
         f'<input id="email" name="email" type="email" required value="{escape(email)}"{fixed}>'
         '<label for="name">Name on card</label><input id="name" name="name">'
         f'{card}<button type="submit">{verb}</button></form>{link}',

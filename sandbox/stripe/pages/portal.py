@@ -44,7 +44,28 @@ async def answer(world: World, id_: str, rest: list[str], form: Form | None) -> 
         except ApiError as error:
             return _page(world, session, customer, error.message)
     await let_webhooks_arrive(world)
-    return elsewhere or redirect(session["url"])
+    return elsewhere or _completed(world, session)
+
+
+def _completed(world: World, session: Json) -> Page:
+    """Where the customer goes when what they came for is done."""
+    flow = _flow(world, session)
+    after: Json = flow["after_completion"] if flow else {"type": "portal_homepage"}
+    if after["type"] == "redirect":
+        return redirect(after["redirect"]["return_url"])
+    if after["type"] == "hosted_confirmation":
+        words = (after["hosted_confirmation"] or {}).get("custom_message") or "It is done."
+        return page("Thank you", f"<p>{escape(words)}</p>{_way_back(session)}")
+    world.store.note(session)["flow_done"] = True
+    return redirect(session["url"])
+
+
+def _flow(world: World, session: Json) -> Json | None:
+    """The one thing this session is for; None once it is done, or where it is for everything."""
+    if world.store.note(session).get("flow_done"):
+        return None
+    flow: Json | None = session["flow"]
+    return flow
 
 
 def _do(world: World, session: Json, customer: Json, action: str, form: Form) -> Page | None:
@@ -117,32 +138,44 @@ def _offered(features: Json) -> list[str]:
 
 def _page(world: World, session: Json, customer: Json, message: str | None) -> Page:
     features = world.store.get("billing_portal.configuration", session["configuration"])["features"]
+    flow = _flow(world, session)
+    only = None if flow is None else flow["type"]
     parts = [problem(message), f"<p>{escape(customer['email'] or customer['name'] or '')}</p>"]
     parts += [
-        _subscription(world, session, subscription, features)
+        _subscription(world, session, subscription, features, only)
         for subscription in subscriptions.current_of(world, customer)
+        if flow is None or (flow.get(flow["type"]) or {}).get("subscription") == subscription["id"]
     ]
-    if features["payment_method_update"]["enabled"]:
+    if features["payment_method_update"]["enabled"] and only in (None, "payment_method_update"):
         parts.append(_cards(world, session, customer))
-    if features["invoice_history"]["enabled"]:
+    if features["invoice_history"]["enabled"] and only is None:
         parts.append(_invoices(world, customer))
-    if session["return_url"]:
-        parts.append(f'<p><a href="{escape(session["return_url"])}">Return to the shop</a></p>')
+    parts.append(_way_back(session))
     return page("Manage your subscription", "".join(parts), status=402 if message else 200)
 
 
-def _subscription(world: World, session: Json, subscription: Json, features: Json) -> str:
+def _way_back(session: Json) -> str:
+    if not session["return_url"]:
+        return ""
+    return f'<p><a href="{escape(session["return_url"])}">Return to the shop</a></p>'
+
+
+def _subscription(
+    world: World, session: Json, subscription: Json, features: Json, only: str | None
+) -> str:
     price = subscription["items"]["data"][0]["price"]
     name = world.store.get("product", price["product"])["name"]
     ends = subscription["cancel_at"]
     when = f"Ends on {date(ends)}" if ends else f"Renews on {date(_end(subscription))}"
     forms = ""
-    if ends:
+    if only not in (None, "subscription_cancel"):
+        pass
+    elif ends:
         forms = _form(session, subscription, "keep", "Don't cancel")
     elif features["subscription_cancel"]["enabled"]:
         forms = _form(session, subscription, "cancel", "Cancel subscription")
     offered = [world.store.get("price", id_) for id_ in _offered(features)]
-    if offered:
+    if offered and only in (None, "subscription_update"):
         options = "".join(_option(world, other, price) for other in offered)
         choice = (
             f'<label for="price">Plan</label><select id="price" name="price">{options}</select>'

@@ -1,0 +1,64 @@
+"""The files of the page, and what they may load."""
+
+from __future__ import annotations
+
+from mimetypes import guess_type
+from pathlib import Path
+from typing import Final
+
+from litestar import Response
+from litestar.exceptions import NotFoundException
+
+BUILT: Final = Path(__file__).parents[2] / "web" / "dist"
+OWN: Final = Path(__file__).with_name("page")
+
+
+class Pages:
+    """Serves `built` where there is such a page, else the small one that comes with the sandbox."""
+
+    def __init__(self, stripe: str, built: Path = BUILT) -> None:
+        self._built = built
+        self._policy = content_security_policy(stripe)
+
+    def answer(self, path: str) -> Response[bytes]:
+        """The file at a path, or the page itself where the path is one of the page's own views.
+
+        Raises NotFoundException for a file that is not there.
+        """
+        root = (self._built if (self._built / "index.html").is_file() else OWN).resolve()
+        file = (root / path.lstrip("/")).resolve()
+        if not (file.is_file() and file.is_relative_to(root)):
+            if "." in path.rpartition("/")[2]:
+                raise NotFoundException(f"there is no file {path}")
+            file = root / "index.html"
+        # Only what has a digest of its contents in its name never changes.
+        lasting = file.parent == root / "assets"
+        return Response(
+            file.read_bytes(),
+            media_type=guess_type(file.name)[0] or "application/octet-stream",
+            headers={
+                "Content-Security-Policy": self._policy,
+                "Cache-Control": "public, max-age=31536000, immutable" if lasting else "no-cache",
+                "Referrer-Policy": "same-origin",
+                "X-Content-Type-Options": "nosniff",
+            },
+        )
+
+
+def content_security_policy(stripe: str) -> str:
+    """What a page may load: its own files, and of Stripe's what Elements need."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self' {stripe}",
+            f"frame-src {stripe}",
+            f"connect-src 'self' {stripe}",
+            "style-src 'self'",
+            "img-src 'self' data:",
+            "font-src 'self'",
+            "manifest-src 'self'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+        )
+    )

@@ -1,0 +1,338 @@
+"""Everything around the service, and the service itself, in one process.
+
+A database and a broker, given or private; the stand-in for Stripe; the schema and the catalogue;
+`payments serve`; the users service; the gateway. Nothing runs any more when it is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import httpx
+from dependency_injector import providers
+
+from adapters.http import server
+from adapters.stripe.translation import HANDLED_TYPES
+from sandbox import users_service
+from sandbox.gateway import identity
+from sandbox.gateway.app import create_gateway
+from sandbox.gateway.identity import Identity
+from sandbox.gateway.pages import Pages
+from sandbox.in_process_bus import InProcessBus
+from sandbox.line import Line, line_to
+from sandbox.servers import (
+    PrivatePostgres,
+    PrivateRabbitMQ,
+    PrivateServer,
+    ServerError,
+    find_rabbitmq_server,
+)
+from sandbox.stripe.__main__ import DELIVERIES_AT_ONCE
+from sandbox.stripe.server import StripeSandbox
+from sandbox.users_service import Consumer, Records, UsersService
+from service import logs, settings, wiring
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+IN_PROCESS: Final = "in-process"
+HOST: Final = "127.0.0.1"
+# The page's own development server sends its requests on to the gateway.
+_DEVELOPMENT: Final = "http://localhost:5173"
+# How Stripe knows our endpoint again after a restart, whatever its port is then.
+_ENDPOINT: Final = "Payments"
+_PATIENCE: Final = 60.0  # seconds for a server of ours to answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What to start, and how.
+
+    Everything written lies below `data`. Of `environment` only DATABASE_URL, RABBITMQ_URL (which
+    may be "in-process") and LOG_LEVEL are read. Ports are the first ones tried; 0 takes any. What
+    is `passing` leaves nothing behind but rows in a database that was given; what is `severable`
+    can lose its database and its broker. `say` is told what was found, `heard` every message, and
+    `seen` everything Stripe answers and sends.
+    """
+
+    data: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    port: int = 8000
+    stripe_port: int = 12111
+    passing: bool = False
+    severable: bool = False
+    say: Callable[[str, str], None] = lambda what, which: None
+    heard: Callable[[Mapping[str, Any]], None] = lambda message: None
+    seen: Callable[[Any], None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """What runs. `address` is the gateway's; `broker_url` is None on the in-process bus."""
+
+    address: str
+    stripe: StripeSandbox
+    users: UsersService
+    database_url: str
+    broker_url: str | None
+    serving: asyncio.Task[None]
+    database_line: Line | None = None
+    broker_line: Line | None = None
+
+
+class AlreadyRunning(Exception):
+    """Another sandbox works on the same data."""
+
+
+class StripesClock:
+    """The service's clock, by which time at Stripe passes for the service too."""
+
+    def __init__(self, stripe: StripeSandbox) -> None:
+        self._stripe = stripe
+
+    def now(self) -> datetime:
+        """The present moment at Stripe."""
+        return datetime.fromtimestamp(self._stripe.clock.exact(), UTC)
+
+
+@asynccontextmanager
+async def start(options: Options) -> AsyncIterator[Platform]:
+    """Start everything; what was found is said on the way.
+
+    Raises AlreadyRunning, ServerError for a private server that does not start, and what the
+    service's own commands raise.
+    """
+    async with AsyncExitStack() as running:
+        state = _state_folder(options)
+        running.enter_context(_alone_in(state))
+        given_database, given_broker = await _together(
+            _database(options, running), _broker(options, running)
+        )
+        database_url, broker_url = given_database, given_broker
+        lines: dict[str, Line] = {}
+        if options.severable:
+            lines["database_line"], database_url = await running.enter_async_context(
+                line_to(database_url)
+            )
+        if options.severable and broker_url is not None:
+            lines["broker_line"], broker_url = await running.enter_async_context(
+                line_to(broker_url)
+            )
+        stripe = await _stripe(options, state, running)
+        users = _users(options, state, running)
+        port, service_port = _free_port(options.port), _free_port(0)
+        address, service = f"http://{HOST}:{port}", f"http://{HOST}:{service_port}"
+        origins = (address, f"http://localhost:{port}", _DEVELOPMENT)
+        environment = {
+            "DATABASE_URL": database_url,
+            "RABBITMQ_URL": broker_url or f"amqp://{IN_PROCESS}",
+            "STRIPE_API_BASE": stripe.url,
+            "STRIPE_SECRET_KEY": stripe.api_key,
+            "STRIPE_PUBLISHABLE_KEY": stripe.publishable_key,
+            "STRIPE_WEBHOOK_SECRET": stripe.webhook_secret,
+            "JWT_JWKS_URL": f"{address}/.well-known/jwks.json",
+            "JWT_ISSUER": identity.ISSUER,
+            "JWT_AUDIENCE": identity.AUDIENCE,
+            "ALLOWED_REDIRECT_ORIGINS": ",".join(origins),
+            "LOG_LEVEL": options.environment.get("LOG_LEVEL", "warning"),
+        }
+        await asyncio.to_thread(wiring.migrate, settings.load("migrate", environment))
+        container = wiring.Container(settings=settings.load("serve", environment))
+        container.clock.override(providers.Object(StripesClock(stripe)))
+        await container.sync_catalog()()
+        if broker_url is None:
+            container.event_publisher.override(providers.Object(InProcessBus(users)))
+        else:
+            await running.enter_async_context(_consumer(options, broker_url, users))
+        stripe.listen(f"{service}/api/payments/webhook", *sorted(HANDLED_TYPES), name=_ENDPOINT)
+        serving = await _serve(container, service_port, running, severable=options.severable)
+        await _until_answered(f"{service}/health/ready", serving)
+        gateway = create_gateway(
+            Identity(None if options.passing else state / "identity.pem"),
+            service,
+            stripe,
+            users,
+            origins,
+            Pages(stripe.url),
+        )
+        stop = asyncio.Event()
+        gatekeeping = asyncio.create_task(server.serve(gateway, HOST, port, stop))
+        running.push_async_callback(_stop, stop, gatekeeping)
+        await _until_answered(f"{address}/session", gatekeeping)
+        yield Platform(
+            address=address,
+            stripe=stripe,
+            users=users,
+            database_url=given_database,
+            broker_url=given_broker,
+            serving=serving,
+            **lines,
+        )
+
+
+def _state_folder(options: Options) -> Path:
+    """Where Stripe and the users service remember: they belong to one database each."""
+    given = options.environment.get("DATABASE_URL")
+    name = sha256(given.encode()).hexdigest()[:12] if given else "private"
+    folder = options.data / "state" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(
+                f"another sandbox works on {folder}: stop it, or choose another folder with --data"
+            ) from None
+        yield
+
+
+async def _together(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> tuple[T, U]:
+    """Both results, once both have ended; the first failure cancels the other."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = group.create_task(one), group.create_task(other)
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return tasks[0].result(), tasks[1].result()
+
+
+async def _database(options: Options, running: AsyncExitStack) -> str:
+    given = options.environment.get("DATABASE_URL")
+    if given:
+        options.say("database", "the one of DATABASE_URL")
+        return given
+    server = PrivatePostgres(options.data / "postgresql")
+    await _start(server, running)
+    options.say("database", f"a private PostgreSQL on port {server.port}")
+    return server.url
+
+
+async def _broker(options: Options, running: AsyncExitStack) -> str | None:
+    """The broker's URL, None where there is none."""
+    given = options.environment.get("RABBITMQ_URL")
+    if given == IN_PROCESS:
+        options.say("broker", "an in-process bus, as RABBITMQ_URL says")
+        return None
+    if given:
+        options.say("broker", "the one of RABBITMQ_URL")
+        return given
+    if find_rabbitmq_server() is None:
+        options.say("broker", "an in-process bus, since no rabbitmq-server is installed")
+        return None
+    server = PrivateRabbitMQ(options.data / "rabbitmq")
+    await _start(server, running)
+    options.say("broker", f"a private RabbitMQ on port {server.port}")
+    return server.url
+
+
+async def _start(server: PrivateServer, running: AsyncExitStack) -> None:
+    """Start a server in a thread. It dies with that thread, which lives as long as the loop."""
+    running.push_async_callback(asyncio.to_thread, server.stop)
+    starting = asyncio.ensure_future(asyncio.to_thread(server.start))
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # A server that is half started can be stopped only once it has started.
+        with contextlib.suppress(ServerError):
+            await starting
+        raise
+
+
+async def _stripe(options: Options, state: Path, running: AsyncExitStack) -> StripeSandbox:
+    def signing_time() -> float:
+        return stripe.clock.exact()
+
+    stripe = StripeSandbox(
+        # A fresh seed, since whoever has seen the ids of an earlier run would take these for it.
+        seed=secrets.token_hex(8),
+        data=None if options.passing else state / "stripe.json",
+        signing_time=signing_time,
+        deliveries_at_once=DELIVERIES_AT_ONCE,
+        inspect=options.seen,
+    )
+    await stripe.start(_free_port(options.stripe_port))
+    running.push_async_callback(stripe.stop)
+    options.say("stripe", f"a stand-in at {stripe.url} (its control panel: {stripe.url}/sandbox)")
+    return stripe
+
+
+def _users(options: Options, state: Path, running: AsyncExitStack) -> UsersService:
+    if options.passing:
+        return UsersService(options.heard)
+    records = Records(state / "users.sqlite")
+    running.callback(records.close)
+    return UsersService(options.heard, records)
+
+
+def _consumer(options: Options, url: str, users: UsersService) -> Consumer:
+    if options.passing:
+        queue = f"{users_service.QUEUE}.{secrets.token_hex(4)}"
+        return Consumer(url, users, queue=queue, temporary=True)
+    return Consumer(url, users)
+
+
+async def _serve(
+    container: wiring.Container, port: int, running: AsyncExitStack, *, severable: bool
+) -> asyncio.Task[None]:
+    """What `payments serve` does, until everything is left."""
+    loaded = container.settings()
+    logs.configure(loaded.log_format, loaded.log_level)
+    if severable:  # that connections break is the point, and no news
+        logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
+    stop = asyncio.Event()
+    serving = asyncio.create_task(
+        wiring.run_container(container, listen_on=(HOST, port), worker=True, stop=stop)
+    )
+    running.push_async_callback(_stop, stop, serving)
+    return serving
+
+
+async def _stop(stop: asyncio.Event, task: asyncio.Task[None]) -> None:
+    stop.set()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.result()
+
+
+async def _until_answered(url: str, task: asyncio.Task[None]) -> None:
+    """Wait until a server of ours says that it is ready."""
+    deadline = time.monotonic() + _PATIENCE
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while True:
+            if task.done():
+                task.result()
+                raise RuntimeError(f"{url} ended before it was ready")
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get(url)).is_success:
+                    return
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{url} is not ready after {_PATIENCE:.0f} s")
+            await asyncio.sleep(0.02)  # there is nothing to wait on before the port is open
+
+
+def _free_port(first: int) -> int:
+    """The first free port from this one on, or any where it is 0."""
+    # Linux gives outgoing connections ports from 32768 on, which might take one meanwhile.
+    first = first or 20000 + secrets.randbelow(10000)
+    for port in range(first, first + 1000):
+        with contextlib.suppress(OSError), socket.create_server((HOST, port)):
+            return port
+    raise ServerError(f"no port from {first} to {first + 999} is free: free one, or set --port")

@@ -1,0 +1,183 @@
+"""A comparison that could not fail would say nothing: each side in turn is tampered with."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from sandbox.platform import IN_PROCESS
+from sandbox.scenarios.agreement import disagreements
+from sandbox.scenarios.browser import Failed
+from sandbox.scenarios.playing import Scenario, perform
+from sandbox.scenarios.stage import Stage, staged
+from sandbox.scenarios.storm import storm
+from sandbox.scenarios.timeline import Timeline
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+async def stage(database_url: str, tmp_path: Path, said: list[str]) -> AsyncIterator[Stage]:
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": IN_PROCESS}
+    async with staged(tmp_path, given, Timeline(write=said.append)) as stage:
+        yield stage
+
+
+async def _one_pays(stage: Stage) -> None:
+    buyer = await stage.buyer()
+    await buyer.subscribe("general_monthly")
+    await buyer.becomes("trialing", access=True)
+    await stage.let_pass(days=181)
+    await stage.until_told(buyer, "payment.succeeded")
+
+
+async def _in_tables(stage: Stage, statement: str) -> None:
+    database = await asyncpg.connect(stage.platform.database_url)
+    try:
+        await database.execute(statement)
+    finally:
+        await database.close()
+
+
+async def test_each_side_is_compared(stage: Stage, said: list[str]) -> None:
+    """Every tampering is noticed, named and mended again."""
+    assert await perform(Scenario(_one_pays), stage) == 0
+    assert "agree on 1 subscriptions" in said[-1]
+    (subscription,) = stage.platform.stripe.world.store.all("subscription")
+    item = subscription["items"]["data"][0]
+    (views,) = stage.platform.users.view.users.values()
+    (view,) = views.values()
+    store = stage.platform.stripe.world.store
+    tables = {
+        "UPDATE payments.subscriptions SET status = 'unpaid'": "status",
+        "UPDATE payments.subscriptions SET plan = 'event_organizer'": "plan",
+        "UPDATE payments.subscriptions SET current_period_end = now()": "period_end",
+        "UPDATE payments.subscriptions SET cancel_at = now()": "cancel_at",
+        "UPDATE payments.subscriptions SET user_id = gen_random_uuid()": "user",
+        "UPDATE payments.subscriptions SET version = version + 1": "messages",
+        "UPDATE payments.outbox_events SET published_at = NULL": "not published",
+        "UPDATE payments.stripe_webhook_events SET processed = false, outcome = NULL": "worked off",
+        "UPDATE payments.stripe_webhook_events SET processed = false, outcome = 'dead'": "given up",
+        "DELETE FROM payments.paid_invoices": "not paid",
+        "DELETE FROM payments.subscriptions": "not known to the tables",
+    }
+    # The worker would mend some of this by itself.
+    kept = ["subscriptions", "outbox_events", "stripe_webhook_events", "paid_invoices"]
+    stage.platform.serving.cancel()
+    for table in kept:
+        await _in_tables(stage, f"CREATE TABLE kept_{table} AS TABLE payments.{table}")
+
+    async def noticed(what: str) -> None:
+        found = await disagreements(stage.platform, patience=0)
+        assert what in "\n".join(found), (what, found)
+
+    for statement, what in tables.items():
+        table = next(name for name in kept if f"payments.{name}" in statement)
+        await _in_tables(stage, statement)
+        await noticed(what.replace("not paid", "which the tables deny"))
+        columns = await _columns(stage, table)
+        await _in_tables(
+            stage,
+            f"DELETE FROM payments.{table};"  # noqa: S608 - names of our own tables
+            f" INSERT INTO payments.{table} ({columns}) OVERRIDING SYSTEM VALUE"
+            f" SELECT {columns} FROM kept_{table}",
+        )
+        assert await disagreements(stage.platform, patience=0) == [], statement
+    for name, other, what in (
+        ("status", "unpaid", "for the users service"),
+        ("plan", "event_organizer", "for the users service"),
+        ("version", 0, "the users service 0"),
+    ):
+        before = getattr(view, name)
+        setattr(view, name, other)
+        await noticed(what)
+        setattr(view, name, before)
+    for obj, key, value, what in (
+        (subscription, "status", "past_due", "status is past_due at Stripe"),
+        (subscription, "cancel_at", 1, "cancel_at"),
+        (item, "current_period_end", 1, "period_end"),
+        (subscription, "metadata", {}, "user is None at Stripe"),
+    ):
+        before = obj[key]
+        obj[key] = value
+        await noticed(what)
+        obj[key] = before
+    store.remove(subscription)
+    await noticed("is not known to Stripe")
+    store.add(subscription)
+    assert await disagreements(stage.platform, patience=0) == []
+
+
+async def _columns(stage: Stage, table: str) -> str:
+    database = await asyncpg.connect(stage.platform.database_url)
+    try:
+        rows = await database.fetch(
+            "SELECT column_name FROM information_schema.columns"
+            " WHERE table_schema = 'payments' AND table_name = $1",
+            table,
+        )
+        return ", ".join(f'"{row[0]}"' for row in rows)
+    finally:
+        await database.close()
+
+
+async def test_a_difference_is_told_and_fails_the_scenario(stage: Stage, said: list[str]) -> None:
+    async def tampered(stage: Stage) -> None:
+        await _one_pays(stage)
+        (views,) = stage.platform.users.view.users.values()
+        for view in views.values():
+            view.status = "canceled"
+
+    assert await perform(Scenario(tampered), stage, patience=0.5) == 1
+    assert "differ on 1 subscriptions" in said[-1]
+    assert any("DIFFERENT" in line for line in said)
+
+
+async def test_a_story_that_goes_another_way_fails_though_all_agree(
+    stage: Stage, said: list[str]
+) -> None:
+    async def astray(stage: Stage) -> None:
+        raise Failed("somebody took another way")
+
+    assert await perform(Scenario(astray), stage) == 1
+    assert any("FAILED: somebody took another way" in line for line in said)
+    assert "agree on 0 subscriptions" in said[-1]
+
+
+async def test_a_storm_of_repeated_and_reordered_webhooks_ends_in_agreement(
+    database_url: str, rabbitmq_url: str, tmp_path: Path
+) -> None:
+    """Half-way, with everybody in their trial, whoever comes late can be let in."""
+    seen: list[set[str]] = []
+
+    async def midway(stage: Stage) -> None:
+        users = stage.platform.users.view.users
+        seen.append({view.status for buyer in stage.buyers for view in users[buyer.id].values()})
+
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": rabbitmq_url}
+    async with staged(tmp_path, given, Timeline(write=lambda _: None)) as stage:
+        await storm(stage, subscribers=30, midway=midway)
+        assert await disagreements(stage.platform) == []
+        deliveries = stage.platform.stripe.outbox.deliveries
+        arrived = await _order_of_arrival(stage)
+    assert seen == [{"trialing"}]
+    assert len(deliveries) > 1.2 * len({delivery.event for delivery in deliveries})
+    assert arrived != sorted(arrived), "the webhooks came in the order of their creation"
+
+
+async def _order_of_arrival(stage: Stage) -> list[datetime]:
+    database = await asyncpg.connect(stage.platform.database_url)
+    try:
+        rows = await database.fetch(
+            "SELECT stripe_created_at FROM payments.stripe_webhook_events ORDER BY seq"
+        )
+        return [row["stripe_created_at"] for row in rows]
+    finally:
+        await database.close()

@@ -1,0 +1,134 @@
+"""The users service: an example of a consumer that repeats do not mislead, nor gaps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import pytest
+
+from sandbox.users_service import (
+    EXCHANGE,
+    Consumer,
+    GapError,
+    Records,
+    SubscriptionView,
+    UsersService,
+    UsersView,
+)
+
+USER, NOW = "u1", "2026-06-01T00:00:00Z"
+ACTIVATED = "payments.subscription.activated.v1"
+CHANGED = "payments.subscription.status_changed.v1"
+PLAN = "payments.subscription.plan_changed.v1"
+
+
+def message(kind: str, version: int, subscription: str = "s1", **data: Any) -> dict[str, Any]:
+    given = {"userId": USER, "subscriptionId": subscription, "accessUntil": None, **data}
+    return {"type": kind, "sequence": str(version), "data": given}
+
+
+def activated(version: int = 1, subscription: str = "s1") -> dict[str, Any]:
+    return message(
+        ACTIVATED, version, subscription, status="trialing", plan="general", interval="month"
+    )
+
+
+def changed(version: int, status: str, subscription: str = "s1", **data: Any) -> dict[str, Any]:
+    return message(CHANGED, version, subscription, newStatus=status, **data)
+
+
+def test_it_keeps_what_the_messages_say() -> None:
+    view = UsersView()
+    assert view.apply(activated())
+    assert view.apply(changed(2, "active"))
+    assert view.apply(message(PLAN, 3, newPlan="event_organizer", newInterval="year"))
+    assert view.apply(message("payments.payment.succeeded.v1", 4))
+    assert view.users[USER]["s1"] == SubscriptionView(4, "active", "event_organizer", "year", None)
+
+
+def test_a_repeat_changes_nothing() -> None:
+    view = UsersView()
+    for told in (activated(), changed(2, "active")):
+        view.apply(told)
+    assert not view.apply(activated())
+    assert not view.apply(changed(2, "canceled"))
+    assert view.status_of("s1") == "active"
+    assert view.repeats == 2
+
+
+def test_a_gap_is_refused_and_changes_nothing() -> None:
+    view = UsersView()
+    view.apply(activated())
+    with pytest.raises(GapError, match="version 3 came after 1"):
+        view.apply(changed(3, "canceled"))
+    assert view.users[USER]["s1"].version == 1
+    assert view.status_of("s1") == "trialing"
+    assert view.apply(changed(2, "active"))
+
+
+def test_the_late_end_of_an_old_subscription_does_not_revoke_the_new_one() -> None:
+    view = UsersView()
+    view.apply(activated(subscription="new"))
+    view.apply(activated(subscription="old"))
+    view.apply(changed(2, "canceled", "old", accessUntil=NOW))
+    assert view.has_access(USER, NOW)
+    view.apply(changed(2, "past_due", "new", accessUntil=NOW))
+    assert not view.has_access(USER, NOW)
+
+
+async def test_what_it_believes_is_there_again_after_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "users.sqlite"
+    records = Records(file)
+    users = UsersService(lambda _: None, records)
+    for told in (activated(), changed(2, "active", accessUntil=NOW)):
+        await users.take(json.dumps(told).encode())
+    records.close()
+    records = Records(file)
+    again = UsersService(lambda _: None, records)
+    records.close()
+    assert again.view.users == users.view.users
+    assert not again.view.apply(changed(2, "active"))
+
+
+async def test_what_it_refuses_waits_in_a_dead_letter_queue(
+    rabbitmq_url: str, unique_name: str
+) -> None:
+    users = UsersService(lambda _: None)
+    connection = await aio_pika.connect(rabbitmq_url)
+    async with connection:
+        channel = await connection.channel()
+        async with Consumer(rabbitmq_url, users, queue=unique_name, temporary=True):
+            exchange = await channel.get_exchange(EXCHANGE)
+            dead = await channel.get_queue(f"{unique_name}.dead")
+            for told in (activated(), changed(3, "canceled"), changed(2, "active")):
+                body = aio_pika.Message(json.dumps(told).encode())
+                await exchange.publish(body, routing_key=told["type"])
+            await users.until(lambda view: view.status_of("s1") == "active", 10)
+            refused = await dead.get(timeout=10)
+            assert json.loads(refused.body) == changed(3, "canceled")
+            await refused.ack()
+            dead_lettered = {
+                "x-dead-letter-exchange": f"{unique_name}.dead",
+                "x-single-active-consumer": True,
+            }
+            assert await _is_quorum(rabbitmq_url, unique_name, dead_lettered)
+            assert await _is_quorum(rabbitmq_url, f"{unique_name}.dead", {})
+        for name in (unique_name, f"{unique_name}.dead"):
+            channel = await connection.channel()
+            with pytest.raises(aio_pika.exceptions.ChannelNotFoundEntity):
+                await channel.declare_queue(name, passive=True)
+
+
+async def _is_quorum(url: str, queue: str, arguments: dict[str, Any]) -> bool:
+    """Whether declaring it as anything else is refused for that reason."""
+    connection = await aio_pika.connect(url)
+    async with connection:
+        channel = await connection.channel()
+        with pytest.raises(aio_pika.exceptions.ChannelPreconditionFailed) as refused:
+            await channel.declare_queue(
+                queue, durable=True, arguments={"x-queue-type": "classic", **arguments}
+            )
+        return "current is 'quorum'" in str(refused.value)
