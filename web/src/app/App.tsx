@@ -35,6 +35,13 @@ export function App() {
     void load();
   }, [load]);
 
+  // Everything anew, as the page would be after a reload.
+  const [look, setLook] = useState(0);
+  const lookAgain = useCallback(async () => {
+    await load();
+    setLook((before) => before + 1);
+  }, [load]);
+
   return (
     <>
       <header className={css.header}>
@@ -82,10 +89,10 @@ export function App() {
         {state.name === "signed in" && sandbox !== null && (
           <Account
             // A jump in time changes everything that is shown.
-            key={`${state.user.id} ${sandbox.stripe.now}`}
+            key={`${state.user.id} ${look}`}
             user={state.user}
             sandbox={sandbox}
-            onSandbox={setSandbox}
+            onLookAgain={lookAgain}
             onExpired={() => setState({ name: "signed out", expired: true })}
           />
         )}
@@ -97,11 +104,11 @@ export function App() {
 interface AccountProps {
   user: User;
   sandbox: SandboxStatus;
-  onSandbox: (status: SandboxStatus) => void;
+  onLookAgain: () => Promise<void>;
   onExpired: () => void;
 }
 
-function Account({ user, sandbox, onSandbox, onExpired }: AccountProps) {
+function Account({ user, sandbox, onLookAgain, onExpired }: AccountProps) {
   const returned = useMemo(() => takeReturn(), []);
   const stripe = useMemo(() => loadStripeFrom(`${sandbox.stripe.url}/v3/`), [sandbox.stripe.url]);
   const now = useCallback(() => Date.now() + sandbox.ahead, [sandbox.ahead]);
@@ -123,12 +130,7 @@ function Account({ user, sandbox, onSandbox, onExpired }: AccountProps) {
           <SubscriptionManagement {...returned} onChanged={() => void refresh()} />
           <InvoiceHistory />
         </div>
-        <SandboxPanel
-          sandbox={sandbox}
-          believed={believed}
-          onRefresh={() => void refresh()}
-          onAdvanced={onSandbox}
-        />
+        <SandboxPanel sandbox={sandbox} believed={believed} onLookAgain={onLookAgain} />
       </div>
     </StripeProvider>
   );

@@ -33,7 +33,7 @@ export function InvoiceHistory({ pageSize = 10 }: InvoiceHistoryProps) {
     invoicePageKey,
     ([, cursor]: [string, string | null]) =>
       service.listInvoices({ limit: pageSize, ...(cursor === null ? {} : { cursor }) }),
-    { revalidateFirstPage: false, revalidateOnFocus: false },
+    { revalidateOnFocus: false },
   );
   const pages = data ?? [];
   const invoices = pages.flatMap((page) => page.invoices);

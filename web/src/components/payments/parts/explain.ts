@@ -199,6 +199,8 @@ function cardOf(error: StripeError): string | null {
     error.payment_method,
     error.payment_intent?.payment_method,
     error.setup_intent?.payment_method,
+    error.payment_intent?.last_payment_error?.payment_method,
+    error.setup_intent?.last_setup_error?.payment_method,
   ];
   for (const method of held) {
     if (typeof method === "object" && method?.card != null) {
