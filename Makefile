@@ -20,18 +20,34 @@ HAVE_SERVERS := { [ "$$TEST_SERVERS" != private ] && docker version >/dev/null 2
 	|| [ "$$TEST_SERVERS" = containers ] \
 	|| PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v rabbitmq-server >/dev/null
 
-.PHONY: help setup run test check format docs contracts lock clean
+# The page needs Node and npm. All the rest works without.
+HAVE_NODE := node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' \
+	2>/dev/null && command -v npm >/dev/null
+NO_NODE := no Node 20.19 or newer with npm is installed
+WEB_MODULES := web/node_modules/.ready
+WEB_PAGE := web/dist/index.html
+WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/vite.config.ts
+
+.PHONY: help setup run test check format docs contracts lock clean web test-web check-web screenshots
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv and install the locked dependencies
 
 run: $(STAMP) ## Start everything on this machine and say where to open it
+	@if $(HAVE_NODE); then $(MAKE) --no-print-directory --silent web \
+		|| echo "The page could not be built: a small one of the sandbox's own is shown."; \
+	else echo "The page is not built, since $(NO_NODE): a small one of the sandbox's own is shown."; fi
 	@$(BIN)/python -m sandbox
 
 test: $(STAMP) ## Run the tests; ARGS="..." goes to pytest
 	@$(HAVE_SERVERS) || .ci/apt-install rabbitmq-server || true
+ifeq ($(ARGS),)
+	@{ $(HAVE_NODE); } || .ci/apt-install nodejs npm || true
+	@if $(HAVE_NODE); then $(MAKE) --no-print-directory test-web; \
+	else echo "NOT TESTED: the page, since $(NO_NODE)." >&2; fi
+endif
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(STAMP) ## Lint, check formatting, types, import rules and generated files
@@ -40,10 +56,26 @@ check: $(STAMP) ## Lint, check formatting, types, import rules and generated fil
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@$(BIN)/python -m pytest --quiet tests/unit/test_contracts.py tests/unit/test_docs.py
+	@if $(HAVE_NODE); then $(MAKE) --no-print-directory check-web; \
+	else echo "NOT CHECKED: the page, since $(NO_NODE)." >&2; fi
 
 format: $(STAMP) ## Fix what ruff can fix and format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+web: $(WEB_PAGE) ## Build the page
+
+test-web: $(WEB_PAGE) ## Test the page: its parts, its size, its looks in Chromium where there is one
+	cd web && npm run --silent test && npm run --silent size && npm run --silent build:lib
+	@command -v chromium >/dev/null || .ci/apt-install chromium || true
+	@if command -v chromium >/dev/null; then cd web && npm run --silent states; \
+	else echo "NOT TESTED: the page in a browser, since no chromium is installed." >&2; fi
+
+check-web: $(WEB_MODULES) ## Lint the page, check its formatting and types
+	cd web && npm run --silent check
+
+screenshots: $(WEB_MODULES) ## Take a picture of every state of the page: web/screenshots
+	cd web && npm run --silent screenshots
 
 docs: $(STAMP) ## Write the tables in the README anew
 	$(BIN)/python -m docs.generate
@@ -56,8 +88,16 @@ lock: $(STAMP) ## Resolve the locks again; LOCK_ARGS=--upgrade moves every versi
 	$(UV_COMPILE) --output-file requirements-dev.lock --constraint requirements.lock --group dev pyproject.toml
 
 clean: ## Remove everything that is generated
+	rm -rf web/node_modules web/dist web/dist-lib web/screenshots
 	rm -rf .venv .sandbox dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(WEB_MODULES): web/package.json web/package-lock.json
+	cd web && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(WEB_PAGE): $(WEB_MODULES) $(WEB_SOURCES)
+	cd web && npm run --silent build -- --logLevel warn
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer among $(CANDIDATES): install one," \

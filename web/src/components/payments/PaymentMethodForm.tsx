@@ -23,7 +23,7 @@ export interface PaymentMethodFormProps {
   /** The length of the free trial; 0 where there is none and the first payment is due today. */
   trialDays: number;
   /** Where a bank that wants a page of its own sends the buyer back to; this page if not given. */
-  returnUrl?: string;
+  returnUrl?: string | undefined;
   /** Stripe has taken the card. The subscription counts once the server knows: wait for that. */
   onConfirmed: (begun: SubscriptionBegun) => void;
   /** The trial that was shown is no longer to be had. */

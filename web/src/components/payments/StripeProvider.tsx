@@ -18,7 +18,7 @@ export interface StripeProviderProps {
   /** Whose subscription it is: what was loaded for one user is never shown to another. */
   userId?: string;
   /** BCP 47, such as "de-AT"; the browser's if not given. */
-  locale?: string;
+  locale?: string | undefined;
   appearance?: "auto" | ColorScheme;
   /** Names, descriptions and features of the plans, by plan. */
   plans?: Record<string, PlanText>;

@@ -23,13 +23,13 @@ import { SubscriptionUpgradeModal } from "./SubscriptionUpgradeModal";
 
 export interface SubscriptionManagementProps {
   /** The buyer is back from this Checkout (`session_id` in the page's address). */
-  checkoutSessionId?: string;
+  checkoutSessionId?: string | undefined;
   /** The buyer is back from a page of their bank (`redirect_status` in the page's address). */
-  returned?: boolean;
+  returned?: boolean | undefined;
   /** Where Stripe's pages come back to; this page, without its query, if not given. */
-  returnUrl?: string;
+  returnUrl?: string | undefined;
   /** The server has confirmed something new about the subscription. */
-  onChanged?: (subscription: Subscription) => void;
+  onChanged?: ((subscription: Subscription) => void) | undefined;
 }
 
 type Open = "plans" | "cancel" | null;
@@ -95,8 +95,8 @@ export function SubscriptionManagement({
       <SubscriptionUpgradeModal
         open={open === "plans"}
         onClose={() => setOpen(null)}
-        {...(returnUrl === undefined ? {} : { returnUrl })}
-        {...(onChanged === undefined ? {} : { onChanged })}
+        returnUrl={returnUrl}
+        onChanged={onChanged}
       />
       {open === "cancel" && shown?.id != null && (
         <CancelDialog

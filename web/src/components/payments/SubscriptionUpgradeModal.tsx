@@ -23,9 +23,9 @@ export interface SubscriptionUpgradeModalProps {
   open: boolean;
   onClose: () => void;
   /** The server has confirmed a purchase or a change. */
-  onChanged?: (subscription: Subscription) => void;
+  onChanged?: ((subscription: Subscription) => void) | undefined;
   /** Where Stripe sends the buyer back to; this page, without its query, if not given. */
-  returnUrl?: string;
+  returnUrl?: string | undefined;
 }
 
 /** Chooses a plan; then takes a card for a new subscription, or shows what a change comes to. */
@@ -328,7 +328,7 @@ function Pay({
       <PaymentMethodForm
         offer={offer}
         trialDays={trialDays}
-        {...(returnUrl === undefined ? {} : { returnUrl })}
+        returnUrl={returnUrl}
         onBusy={onBusy}
         onTermsChanged={onTermsChanged}
         onConfirmed={onConfirmed}
