@@ -82,6 +82,8 @@ docs: $(STAMP) ## Write the tables in the README anew
 
 contracts: $(STAMP) ## Write the contract files anew
 	$(BIN)/python -m contracts.generate
+	@if $(HAVE_NODE); then $(MAKE) --no-print-directory $(WEB_MODULES) && cd web && npm run --silent types; \
+	else echo "NOT WRITTEN: the types of the page, since $(NO_NODE)." >&2; fi
 
 lock: $(STAMP) ## Resolve the locks again; LOCK_ARGS=--upgrade moves every version
 	$(UV_COMPILE) --output-file requirements.lock pyproject.toml

@@ -71,6 +71,25 @@ function problem(error: ProblemError): Explanation {
     case "identity-provider-unavailable":
     case "try-again":
       return INTERRUPTION;
+    case "outcome-unknown":
+    case "took-too-long":
+      return {
+        title: "We don’t know yet whether that worked",
+        advice:
+          "The payment provider did not answer in time. Look at the present state first. Trying again never charges you twice.",
+        remedy: "reload",
+      };
+    case "payment-processing":
+      return {
+        title: "Your bank is still processing a payment",
+        advice: "Wait until it has decided, usually within a minute, then try again.",
+        remedy: "retry",
+      };
+    case "insufficient-scope":
+      return {
+        title: "Your sign-in doesn’t allow this",
+        advice: "Sign out and in again, then repeat it. Nothing was changed.",
+      };
     case "too-many-requests":
       return {
         title: "That was a little too fast",
@@ -102,6 +121,7 @@ function problem(error: ProblemError): Explanation {
     case "plan-not-changeable":
     case "subscription-not-found":
     case "changed-meanwhile":
+    case "change-under-way":
     case "purchase-under-way":
       return {
         title: "Your subscription has changed in the meantime",
