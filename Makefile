@@ -28,10 +28,11 @@ WEB_MODULES := web/node_modules/.ready
 WEB_PAGE := web/dist/index.html
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/vite.config.ts
 
-.PHONY: help setup run test check format docs contracts lock clean web test-web check-web screenshots
+.PHONY: help setup run test faults check audit format docs contracts verify-pact release-contracts lock clean \
+	web test-web check-web screenshots
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv and install the locked dependencies
 
@@ -50,18 +51,28 @@ ifeq ($(ARGS),)
 endif
 	@$(BIN)/python -m pytest $(ARGS)
 
+faults: $(STAMP) ## Hurt a running service FAULTS times (200); FAULT_SEED=... draws the same again
+	@[ -e /usr/lib/*/faketime/libfaketime.so.1 ] || .ci/apt-install rabbitmq-server libfaketime || true
+	FAULTS=$${FAULTS:-200} $(BIN)/python -m pytest -s tests/faults -k cluster $(ARGS)
+
 check: $(STAMP) ## Lint, check formatting, types, import rules and generated files
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@$(BIN)/python -m pytest --quiet tests/unit/test_contracts.py tests/unit/test_docs.py
+	@$(BIN)/python -m pytest --quiet tests/unit/test_contracts.py \
+		tests/unit/test_released_contracts.py tests/unit/test_docs.py tests/pacts/test_users_service.py
 	@if $(HAVE_NODE); then $(MAKE) --no-print-directory check-web; \
 	else echo "NOT CHECKED: the page, since $(NO_NODE)." >&2; fi
+
+audit: $(STAMP) ## Look for known holes in dependencies and for secrets in files
+	@$(BIN)/python .ci/audit.py
 
 format: $(STAMP) ## Fix what ruff can fix and format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	@if $(HAVE_NODE); then $(MAKE) --no-print-directory $(WEB_MODULES) && cd web && npm run --silent format; \
+	else echo "NOT FORMATTED: the page, since $(NO_NODE)." >&2; fi
 
 web: $(WEB_PAGE) ## Build the page
 
@@ -77,13 +88,21 @@ check-web: $(WEB_MODULES) ## Lint the page, check its formatting and types
 screenshots: $(WEB_MODULES) ## Take a picture of every state of the page: web/screenshots
 	cd web && npm run --silent screenshots
 
-docs: $(STAMP) ## Write the tables in the README anew
+docs: $(STAMP) ## Write the tables in the documents anew
 	$(BIN)/python -m docs.generate
 
 contracts: $(STAMP) ## Write the contract files anew
 	$(BIN)/python -m contracts.generate
+	$(BIN)/python -m tests.pacts.users_service
 	@if $(HAVE_NODE); then $(MAKE) --no-print-directory $(WEB_MODULES) && cd web && npm run --silent types; \
 	else echo "NOT WRITTEN: the types of the page, since $(NO_NODE)." >&2; fi
+
+verify-pact: $(STAMP) ## Verify a consumer's pact against the running service: PACT=path
+	@$(HAVE_SERVERS) || .ci/apt-install rabbitmq-server || true
+	@PACT="$(PACT)" $(BIN)/python -m pytest tests/pacts/test_provider.py -k published
+
+release-contracts: $(STAMP) ## Keep the contracts of a release, to compare later ones with
+	$(BIN)/python -m contracts.release
 
 lock: $(STAMP) ## Resolve the locks again; LOCK_ARGS=--upgrade moves every version
 	$(UV_COMPILE) --output-file requirements.lock pyproject.toml

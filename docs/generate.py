@@ -1,14 +1,14 @@
-"""Writes into the README what the code knows better: run by `make docs`, checked by the tests."""
+"""Writes into the documents what the code knows better: run by `make docs`, held by the tests."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from adapters.postgres.privileges import PRIVILEGES
 from service.settings import USED_BY, VARIABLES
 
-README = Path(__file__).parents[1] / "README.md"
-BEGIN = "<!-- settings: begin, made by `make docs` from service/settings.py -->\n"
-END = "<!-- settings: end -->"
+_DOCS = Path(__file__).parent
 
 
 def settings_table() -> str:
@@ -26,12 +26,38 @@ def settings_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def rewritten(text: str) -> str:
-    """The README with the table as it should be."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return before + BEGIN + settings_table() + END + after
+def privileges_table() -> str:
+    """What the service's role may do with each table."""
+    rows = [f"| `{table}` | {privileges} |" for table, privileges in PRIVILEGES.items()]
+    return "\n".join(["| table | privileges |", "|---|---|", *rows]) + "\n"
+
+
+# Where each table stands: the document, the name of its marks, what it is made from.
+TABLES: tuple[tuple[Path, str, str, Callable[[], str]], ...] = (
+    (_DOCS.parent / "README.md", "settings", "service/settings.py", settings_table),
+    (
+        _DOCS / "least-privilege.md",
+        "privileges",
+        "adapters/postgres/privileges.py",
+        privileges_table,
+    ),
+)
+
+
+def rewritten(text: str, name: str, source: str, table: str) -> str:
+    """The document with this table as it should be."""
+    begin = f"<!-- {name}: begin, made by `make docs` from {source} -->\n"
+    return between(begin, f"<!-- {name}: end -->", text, table)
+
+
+def between(begin: str, end: str, text: str, table: str) -> str:
+    """The text with this table between the two marks, which it must have once."""
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    return before + begin + table + end + after
 
 
 if __name__ == "__main__":
-    README.write_text(rewritten(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for document, name, source, table in TABLES:
+        text = rewritten(document.read_text(encoding="utf-8"), name, source, table())
+        document.write_text(text, encoding="utf-8")

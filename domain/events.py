@@ -1,7 +1,8 @@
 """What became of a subscription, in the past tense.
 
-Each of these becomes one message with a version of its own, 1, 2, 3 … per subscription. The email
-of the user is not here: it belongs to the customer and is added when the message is written.
+Each of these but the snapshot becomes one message with a version of its own, 1, 2, 3 … per
+subscription. The email of the user is not here: it belongs to the customer and is added when the
+message is written.
 
 `access_until` is the moment access ends or has ended; None while no end is known.
 """
@@ -118,6 +119,22 @@ class PaymentFailed:
     access_until: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class SubscriptionSnapshot:
+    """What the subscription is by now. Sent on request, and takes no version of its own: it
+    carries that of the last message said, which it stands for together with all before it.
+    """
+
+    user_id: UUID
+    status: str
+    plan: str
+    interval: str | None
+    trial_end: datetime | None
+    cancel_at: datetime | None
+    end: datetime | None
+    access_until: datetime | None
+
+
 Event = (
     SubscriptionActivated
     | SubscriptionStatusChanged
@@ -128,6 +145,7 @@ Event = (
     | SubscriptionPlanChanged
     | PaymentSucceeded
     | PaymentFailed
+    | SubscriptionSnapshot
 )
 
 

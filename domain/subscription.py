@@ -318,6 +318,22 @@ class Subscription:
         """Say that an invoice of this subscription was paid, or could not be."""
         self._say(at, event)
 
+    def snapshot(self, at: datetime, policy: AccessPolicy) -> events.SubscriptionSnapshot:
+        """What it is by now, at this moment. It is not said: it takes no version."""
+        # Access that ended with the last change ended then, however much later it is asked.
+        at = (self.as_of or at).replace(microsecond=0)
+        facts = self.facts
+        return events.SubscriptionSnapshot(
+            user_id=self.user_id,
+            status=facts.status,
+            plan=facts.plan,
+            interval=facts.interval,
+            trial_end=facts.trial_end,
+            cancel_at=facts.cancel_at,
+            end=facts.end,
+            access_until=self.access_until(at, policy),
+        )
+
     def pull_occurrences(self) -> list[events.Occurrence]:
         """Everything said since the last call, in order; the list is emptied."""
         said, self._said = self._said, []

@@ -14,11 +14,18 @@
       purchases         have it do what makes a user a subscriber
       billing           have it do what a subscriber asks
       catalog           have it sell what we sell
+      provider_records  all it has on record, to compare with
     authentication    who is asking?
     idempotency       requests that are repeated under a key
+    shown_previews    what users were shown of changes of plan
+    claims            things that one request at a time may do
     settlements       hear that a webhook of our own was worked off
+    schedule          whose turn it is to do what is done from time to time
+    retention         what was kept long enough goes
+    histories         everything kept about a subscription or a user, for an operator
     wakeups           wake the next stage
     clock             what time it is
+    diagnosis         what is wrong, and what to do about it?
     health            can it work at all?
 
 A port is a Protocol whose docstring is its promise; tests/contract holds every adapter to it.

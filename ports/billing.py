@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from domain.money import Money
-from ports.purchases import ProviderSubscription
+from ports.payment_provider import CardDeclined
+from ports.purchases import Closing, ProviderSubscription
 
 
 class Settlement(StrEnum):
@@ -47,15 +48,34 @@ class ChangePreview:
     lines: Sequence[PreviewLine]
     due_now: Money
 
+    @property
+    def sum_of_lines(self) -> int:
+        """All lines together, in minor units; negative where they are a credit."""
+        return sum(line.amount.amount for line in self.lines)
+
 
 @dataclass(frozen=True, slots=True)
-class ChangedPlan:
-    """What a change came to. A `pending` one takes effect when its invoice is paid."""
+class PendingChange:
+    """A change of plan that takes effect when its invoice is paid.
 
-    subscription: ProviderSubscription
-    pending: bool
+    `declined` is why the last attempt to pay it failed; None where it waits for the card's holder.
+    """
+
+    price_ref: str | None
+    invoice_ref: str
+    due: Money
     client_secret: str | None = None
     hosted_invoice_url: str | None = None
+    declined: CardDeclined | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanState:
+    """A subscription as far as its plan goes. `invoice_ref` is its latest invoice."""
+
+    subscription: ProviderSubscription
+    invoice_ref: str | None
+    pending: PendingChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +114,20 @@ class Billing(Protocol):
         """What this change would come to, down to the minor unit."""
         ...
 
-    async def change_plan(self, change: PlanChange) -> ChangedPlan:
-        """Change the plan; the same change asked for again is carried out once."""
+    async def plan_state(self, subscription_ref: str) -> PlanState | None:
+        """The plan as it is now; None where the provider knows no such subscription."""
+        ...
+
+    async def change_plan(self, change: PlanChange, *, operation: str) -> None:
+        """Ask for the change; `plan_state` tells what became of it.
+
+        What charges is carried out once for an `operation`. Anything else charges nothing and
+        comes to the same however often it is done.
+        """
+        ...
+
+    async def give_up_payment(self, invoice_ref: str) -> Closing:
+        """Have an open invoice never be paid; a change that waits for it is discarded."""
         ...
 
     async def schedule_cancellation(self, subscription_ref: str) -> ProviderSubscription:

@@ -14,7 +14,9 @@ class Message:
     """One message of a subscription. `type` is its routing key; `body` is final.
 
     `ordering_key` is the provider's reference of the subscription: it decides the partition.
-    `must_be_routed`: without a queue to take it, it is held back instead of given up.
+    `version` is its number among the subscription's messages; 0 where it takes none, and then
+    there may be several. `must_be_routed`: without a queue to take it, it is held back instead of
+    given up.
     """
 
     id: UUID

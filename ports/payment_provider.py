@@ -43,9 +43,15 @@ class ProviderUnavailable(Exception):
         self.retry_after = retry_after
 
 
-class RecordedFailure(ProviderUnavailable):
-    """The provider failed, and will repeat its failure for this operation: only another one, for
-    the same purpose, can succeed. Whether anything was done must be looked up.
+class OutcomeUnknown(ProviderUnavailable):
+    """The provider was asked to change something and did not say whether it has: an answer was
+    lost, or it failed half-way. What is must be looked up; to ask for the same again is safe.
+    """
+
+
+class RecordedFailure(OutcomeUnknown):
+    """The provider will repeat this failure for this operation: only another one, for the same
+    purpose, can succeed.
     """
 
 
@@ -57,6 +63,10 @@ class ProviderRefused(Exception):
     def __init__(self, operation: str, code: str | None = None) -> None:
         super().__init__(f"{operation} was refused" + (f": {code}" if code else ""))
         self.code = code
+
+
+class CustomerMissing(ProviderRefused):
+    """The provider has no such customer, or has deleted it."""
 
 
 class CardDeclined(Exception):

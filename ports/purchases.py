@@ -67,7 +67,7 @@ class ProviderSubscription:
 
     `price` is what is paid for one interval, None where that cannot be said in one amount;
     `item_ref` is the part of it that bears the price. `fingerprint` is that of the Terms it was
-    begun with. `change_pending`: an earlier change of plan waits for its payment.
+    begun with.
     """
 
     subscription_ref: str
@@ -78,7 +78,6 @@ class ProviderSubscription:
     price: Money | None
     item_ref: str | None
     fingerprint: str | None
-    change_pending: bool = False
 
     @property
     def id(self) -> UUID:
@@ -116,13 +115,21 @@ class IntentType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FirstPayment:
-    """A subscription that begins once the buyer has confirmed; without a secret nothing is to be
-    confirmed.
+    """A subscription that begins once the buyer has confirmed. Without a secret nothing can be
+    confirmed: it has begun, or this attempt is dead.
     """
 
     subscription: ProviderSubscription
     client_secret: str | None
     intent_type: IntentType | None
+
+
+class Closing(StrEnum):
+    """What became of the wish that something can no longer be paid or confirmed."""
+
+    CLOSED = "closed"
+    FINISHED = "finished"  # it was paid or confirmed before it could be closed
+    PROCESSING = "processing"  # the bank has it in hand, and will decide
 
 
 class Purchases(Protocol):
@@ -149,7 +156,7 @@ class Purchases(Protocol):
         ...
 
     async def expire_checkout(self, session_ref: str) -> bool:
-        """Make sure that it cannot be finished any more; False where it just was."""
+        """Make sure that it cannot be finished any more; False where it was finished before."""
         ...
 
     async def subscribe(
@@ -162,12 +169,20 @@ class Purchases(Protocol):
         """What is left to confirm of a subscription that was begun."""
         ...
 
-    async def abandon(self, subscription_ref: str) -> None:
-        """End a subscription that was begun and never confirmed."""
+    async def close_attempt(self, subscription_ref: str) -> Closing:
+        """End a subscription that was begun and never confirmed; never one that was paid."""
         ...
 
     async def open_portal(self, customer_ref: str, return_url: str) -> str:
         """The address of a page on which the customer manages cards and invoices."""
+        ...
+
+    async def report_deletion(
+        self, customer_ref: str, at: datetime, *, livemode: bool
+    ) -> ReceivedWebhook | None:
+        """That the provider has no such customer any more, in the form of a webhook that the
+        inbox takes, dated `at`; None where it has. Reports of one customer have equal ids.
+        """
         ...
 
     async def report(self, subscription_ref: str, as_of: datetime | None) -> ReceivedWebhook | None:

@@ -18,6 +18,30 @@ class Subscriptions(Protocol):
         """Every subscription the user ever had, the newest first."""
         ...
 
+    async def references(
+        self,
+        after: str,
+        *,
+        limit: int,
+        user_id: UUID | None = None,
+        subscription_id: UUID | None = None,
+    ) -> Sequence[str]:
+        """The references, in their own order, of what messages were sent about: those after
+        this one, at most so many, of this user or this id alone where one is given.
+        """
+        ...
+
+    async def hold(
+        self, subscription_refs: Collection[str], *, wait: bool
+    ) -> Sequence[Subscription]:
+        """Keep these as they are until the end of the unit of work: nobody saves them, or writes
+        messages about them, before that.
+
+        Those that somebody else is just changing are waited for, or left out. Who waits for one
+        while holding another may wait for ever: wait for one at a time.
+        """
+        ...
+
     async def save(self, subscriptions: Sequence[Subscription]) -> None:
         """Insert or update by reference. The caller holds the lease of their partitions."""
         ...

@@ -23,10 +23,12 @@ from typing import Any, Final
 import uvloop
 
 from adapters.http import server
+from ports.unit_of_work import StorageUnavailable
 from sandbox import platform
 from sandbox.platform import AlreadyRunning, Options
 from sandbox.scenarios.playing import SCENARIOS, play
 from sandbox.servers import ServerError
+from service.settings import SettingsError
 
 INTERRUPTED: Final = 130
 _LIVE: Final = ("sk_live_", "rk_live_", "pk_live_")
@@ -47,8 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             status = runner.run(_until_signal(work))
-    except (AlreadyRunning, ServerError, server.CannotListen) as error:
+    except (AlreadyRunning, ServerError, StorageUnavailable, server.CannotListen) as error:
         return _fail(str(error), 1)
+    except SettingsError as error:
+        return _fail(str(error), 2)
     if status is None:  # Ctrl-C is how `make run` ends, and how a scenario does not
         return 0 if scenario is None else INTERRUPTED
     return status
@@ -79,7 +83,12 @@ async def _until_signal(work: Coroutine[Any, Any, int]) -> int | None:
 
 def _live_keys(environment: Mapping[str, str]) -> list[str]:
     names = ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY")
-    return [name for name in names if environment.get(name, "").strip().startswith(_LIVE)]
+    given = {name: environment.get(name, "") for name in names}
+    for name in names:
+        file = environment.get(f"{name}_FILE")
+        if file and Path(file).is_file():
+            given[f"{name}_FILE"] = Path(file).read_text(encoding="utf-8", errors="replace")
+    return [name for name, key in given.items() if key.strip().startswith(_LIVE)]
 
 
 def _say(what: str, which: str) -> None:

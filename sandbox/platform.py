@@ -13,42 +13,34 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import httpx
+from aio_pika.exceptions import AMQPError
 from dependency_injector import providers
 
 from adapters.http import server
 from adapters.stripe.translation import HANDLED_TYPES
-from sandbox import users_service
+from sandbox import backing, users_service
+from sandbox.backing import IN_PROCESS
 from sandbox.gateway import identity
 from sandbox.gateway.app import create_gateway
 from sandbox.gateway.identity import Identity
 from sandbox.gateway.pages import Pages
 from sandbox.in_process_bus import InProcessBus
 from sandbox.line import Line, line_to
-from sandbox.servers import (
-    PrivatePostgres,
-    PrivateRabbitMQ,
-    PrivateServer,
-    ServerError,
-    find_rabbitmq_server,
-)
+from sandbox.servers import ServerError
 from sandbox.stripe.__main__ import DELIVERIES_AT_ONCE
 from sandbox.stripe.server import StripeSandbox
 from sandbox.users_service import Consumer, Records, UsersService
 from service import logs, settings, wiring
 
-T = TypeVar("T")
-U = TypeVar("U")
-
-IN_PROCESS: Final = "in-process"
 HOST: Final = "127.0.0.1"
 # The page's own development server sends its requests on to the gateway.
 _DEVELOPMENT: Final = "http://localhost:5173"
@@ -118,8 +110,8 @@ async def start(options: Options) -> AsyncIterator[Platform]:
     async with AsyncExitStack() as running:
         state = _state_folder(options)
         running.enter_context(_alone_in(state))
-        given_database, given_broker = await _together(
-            _database(options, running), _broker(options, running)
+        given_database, given_broker = await backing.found(
+            options.environment, options.data, options.say, running
         )
         database_url, broker_url = given_database, given_broker
         lines: dict[str, Line] = {}
@@ -136,17 +128,9 @@ async def start(options: Options) -> AsyncIterator[Platform]:
         port, service_port = _free_port(options.port), _free_port(0)
         address, service = f"http://{HOST}:{port}", f"http://{HOST}:{service_port}"
         origins = (address, f"http://localhost:{port}", _DEVELOPMENT)
-        environment = {
+        environment = _settings(stripe, address, origins) | {
             "DATABASE_URL": database_url,
             "RABBITMQ_URL": broker_url or f"amqp://{IN_PROCESS}",
-            "STRIPE_API_BASE": stripe.url,
-            "STRIPE_SECRET_KEY": stripe.api_key,
-            "STRIPE_PUBLISHABLE_KEY": stripe.publishable_key,
-            "STRIPE_WEBHOOK_SECRET": stripe.webhook_secret,
-            "JWT_JWKS_URL": f"{address}/.well-known/jwks.json",
-            "JWT_ISSUER": identity.ISSUER,
-            "JWT_AUDIENCE": identity.AUDIENCE,
-            "ALLOWED_REDIRECT_ORIGINS": ",".join(origins),
             "LOG_LEVEL": options.environment.get("LOG_LEVEL", "warning"),
         }
         await asyncio.to_thread(wiring.migrate, settings.load("migrate", environment))
@@ -156,7 +140,7 @@ async def start(options: Options) -> AsyncIterator[Platform]:
         if broker_url is None:
             container.event_publisher.override(providers.Object(InProcessBus(users)))
         else:
-            await running.enter_async_context(_consumer(options, broker_url, users))
+            await _consume(_consumer(options, broker_url, users), running)
         stripe.listen(f"{service}/api/payments/webhook", *sorted(HANDLED_TYPES), name=_ENDPOINT)
         serving = await _serve(container, service_port, running, severable=options.severable)
         await _until_answered(f"{service}/health/ready", serving)
@@ -183,6 +167,20 @@ async def start(options: Options) -> AsyncIterator[Platform]:
         )
 
 
+def _settings(stripe: StripeSandbox, gateway: str, origins: Sequence[str]) -> dict[str, str]:
+    """What the service has to know of its neighbours."""
+    return {
+        "STRIPE_API_BASE": stripe.url,
+        "STRIPE_SECRET_KEY": stripe.api_key,
+        "STRIPE_PUBLISHABLE_KEY": stripe.publishable_key,
+        "STRIPE_WEBHOOK_SECRET": stripe.webhook_secret,
+        "JWT_JWKS_URL": f"{gateway}/.well-known/jwks.json",
+        "JWT_ISSUER": identity.ISSUER,
+        "JWT_AUDIENCE": identity.AUDIENCE,
+        "ALLOWED_REDIRECT_ORIGINS": ",".join(origins),
+    }
+
+
 def _state_folder(options: Options) -> Path:
     """Where Stripe and the users service remember: they belong to one database each."""
     given = options.environment.get("DATABASE_URL")
@@ -202,58 +200,6 @@ def _alone_in(folder: Path) -> Iterator[None]:
                 f"another sandbox works on {folder}: stop it, or choose another folder with --data"
             ) from None
         yield
-
-
-async def _together(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> tuple[T, U]:
-    """Both results, once both have ended; the first failure cancels the other."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = group.create_task(one), group.create_task(other)
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return tasks[0].result(), tasks[1].result()
-
-
-async def _database(options: Options, running: AsyncExitStack) -> str:
-    given = options.environment.get("DATABASE_URL")
-    if given:
-        options.say("database", "the one of DATABASE_URL")
-        return given
-    server = PrivatePostgres(options.data / "postgresql")
-    await _start(server, running)
-    options.say("database", f"a private PostgreSQL on port {server.port}")
-    return server.url
-
-
-async def _broker(options: Options, running: AsyncExitStack) -> str | None:
-    """The broker's URL, None where there is none."""
-    given = options.environment.get("RABBITMQ_URL")
-    if given == IN_PROCESS:
-        options.say("broker", "an in-process bus, as RABBITMQ_URL says")
-        return None
-    if given:
-        options.say("broker", "the one of RABBITMQ_URL")
-        return given
-    if find_rabbitmq_server() is None:
-        options.say("broker", "an in-process bus, since no rabbitmq-server is installed")
-        return None
-    server = PrivateRabbitMQ(options.data / "rabbitmq")
-    await _start(server, running)
-    options.say("broker", f"a private RabbitMQ on port {server.port}")
-    return server.url
-
-
-async def _start(server: PrivateServer, running: AsyncExitStack) -> None:
-    """Start a server in a thread. It dies with that thread, which lives as long as the loop."""
-    running.push_async_callback(asyncio.to_thread, server.stop)
-    starting = asyncio.ensure_future(asyncio.to_thread(server.start))
-    try:
-        await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        # A server that is half started can be stopped only once it has started.
-        with contextlib.suppress(ServerError):
-            await starting
-        raise
 
 
 async def _stripe(options: Options, state: Path, running: AsyncExitStack) -> StripeSandbox:
@@ -287,6 +233,16 @@ def _consumer(options: Options, url: str, users: UsersService) -> Consumer:
         queue = f"{users_service.QUEUE}.{secrets.token_hex(4)}"
         return Consumer(url, users, queue=queue, temporary=True)
     return Consumer(url, users)
+
+
+async def _consume(consumer: Consumer, running: AsyncExitStack) -> None:
+    try:
+        await running.enter_async_context(consumer)
+    except (AMQPError, OSError) as error:
+        raise ServerError(
+            f"the broker cannot be used: {error}. Set RABBITMQ_URL to one that can, or to "
+            f"{IN_PROCESS} to do without"
+        ) from None
 
 
 async def _serve(

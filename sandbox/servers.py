@@ -101,6 +101,14 @@ class PrivateServer(ABC):
         self.stop()
         self.start()
 
+    def pause(self) -> None:
+        """Freeze every process of the server: connections stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on where it was."""
+        self._signal(signal.SIGCONT)
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -112,6 +120,11 @@ class PrivateServer(ABC):
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            for process in _family(self._process.pid):
+                process.send_signal(number)
 
     @abstractmethod
     def _prepare(self) -> None:
@@ -263,17 +276,31 @@ class PrivatePostgres(PrivateServer):
 
 
 class PrivateRabbitMQ(PrivateServer):
-    """A RabbitMQ node of its own from the installed rabbitmq-server, with an epmd of its own."""
+    """A RabbitMQ node of its own from the installed rabbitmq-server, with an epmd of its own.
 
-    def __init__(self, data_dir: Path) -> None:
+    One that starts `beside` another, which has to run, joins its cluster and uses its epmd.
+    """
+
+    def __init__(self, data_dir: Path, *, beside: Self | None = None) -> None:
         super().__init__(data_dir)
-        self._epmd_port = _free_port()
+        self._beside = beside
+        # The part after the @ is where the other nodes and tools look for this one.
+        self._node = "payments@localhost" if beside is None else f"payments{self.port}@localhost"
+        self._epmd_port: int = _free_port() if beside is None else beside._epmd_port
         self._dist_port = _free_port()
         self._epmd: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        joined = (self.data_dir / "mnesia").exists()
+        super().start()
+        if self._beside is not None and not joined:
+            self.control("stop_app")
+            self.control("join_cluster", self._beside._node)
+            self.control("start_app")
 
     def stop(self) -> None:
         super().stop()
@@ -282,6 +309,26 @@ class PrivateRabbitMQ(PrivateServer):
     def kill(self) -> None:
         super().kill()
         self._kill_epmd()
+
+    def control(self, *command: str) -> None:
+        """Run a command of rabbitmqctl on this node. Raises ServerError with what it printed."""
+        server = find_rabbitmq_server()
+        # The command on Debian's PATH switches to the rabbitmq user, as the server's does.
+        tool = None if server is None else server.with_name("rabbitmqctl")
+        if tool is None or not tool.is_file():
+            raise ServerError("There is no rabbitmqctl beside the installed rabbitmq-server")
+        ran = subprocess.run(
+            [tool, "--node", self._node, *command],
+            env=self._environment(),
+            cwd=self.data_dir,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
+        )
+        if ran.returncode:
+            raise ServerError(f"rabbitmqctl {' '.join(command)}: {ran.stderr or ran.stdout}")
 
     def _prepare(self) -> None:
         for name in ("home", "log", "mnesia"):
@@ -293,7 +340,12 @@ class PrivateRabbitMQ(PrivateServer):
         cookie = self.data_dir / "home" / ".erlang.cookie"
         if not cookie.exists():
             cookie.touch(mode=0o600)
-            cookie.write_text(secrets.token_hex(16))
+            # Nodes of one cluster know each other by it.
+            cookie.write_text(
+                secrets.token_hex(16)
+                if self._beside is None
+                else (self._beside.data_dir / "home" / ".erlang.cookie").read_text()
+            )
 
     def _launch(self) -> subprocess.Popen[bytes]:
         server, epmd = find_rabbitmq_server(), _which("epmd")
@@ -304,7 +356,8 @@ class PrivateRabbitMQ(PrivateServer):
             )
         environment = self._environment()
         # Left alone, the node would start an epmd that outlives it.
-        self._epmd = self._spawn(epmd, name="epmd", env=environment)
+        if self._beside is None:
+            self._epmd = self._spawn(epmd, name="epmd", env=environment)
         return self._spawn(server, env=environment)
 
     def _ready(self, process: subprocess.Popen[bytes]) -> bool:
@@ -334,8 +387,7 @@ class PrivateRabbitMQ(PrivateServer):
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{directory}/enabled_plugins",
             "RABBITMQ_LOG_BASE": f"{directory}/log",
             "RABBITMQ_MNESIA_BASE": f"{directory}/mnesia",
-            # The part after the @ is where the other nodes and tools would look for this one.
-            "RABBITMQ_NODENAME": "payments@localhost",
+            "RABBITMQ_NODENAME": self._node,
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",

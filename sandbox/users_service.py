@@ -1,9 +1,10 @@
 """A stand-in for the users service, and the living example of a consumer of our events.
 
 It knows nothing but the messages: no code, no table and no call of Payments. What a consumer
-owes them is in `UsersView.apply`: ignore a repeat, refuse a gap, and grant access to a user while
-any of their subscriptions grants it. What a message changed is written down, the version with the
-status in one row, before the message is acknowledged: after a crash it comes again, as a repeat.
+owes them is in `UsersView.apply`: ignore a repeat, refuse a gap, take a snapshot over whatever was
+missed before it, and grant access to a user while any of their subscriptions grants it. What a
+message changed is written down, the version with the status in one row, before the message is
+acknowledged: after a crash it comes again, as a repeat.
 """
 
 from __future__ import annotations
@@ -52,11 +53,22 @@ class UsersView:
     repeats: int = 0
 
     def apply(self, message: Mapping[str, Any]) -> bool:
-        """Take a message in; False where it is a repeat. Raises GapError."""
+        """Take a message in; False where it is a repeat. Raises GapError.
+
+        What a gap hides comes with the next snapshot, for which `payments republish` asks.
+        """
         data = message["data"]
         subscriptions = self.users.setdefault(data["userId"], {})
         view = subscriptions.setdefault(data["subscriptionId"], SubscriptionView())
         version = int(message["sequence"])
+        if message["type"] == "payments.subscription.snapshot.v1":
+            if version < view.version:  # a late repeat of an old one
+                self.repeats += 1
+                return False
+            view.version, view.status = version, data["status"]
+            view.plan, view.interval = data["plan"], data["interval"]
+            view.access_until = data["accessUntil"]
+            return True
         if version <= view.version:
             self.repeats += 1
             return False
@@ -213,5 +225,9 @@ class Consumer:
                 await self._users.take(message.body)
         except GapError as error:
             log.warning("message_refused", error=str(error))
-        except (aio_pika.exceptions.AMQPError, ConnectionError):
+        except (
+            aio_pika.exceptions.AMQPError,
+            aio_pika.exceptions.ChannelInvalidStateError,
+            ConnectionError,
+        ):
             pass  # the broker has gone before it heard of it, and sends the message again

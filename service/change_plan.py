@@ -2,7 +2,8 @@
 
 An upgrade (the month becomes dearer) is charged at once and takes effect only when paid. So is a
 change of the interval, with which the provider begins a new period. Any other change is a
-credit towards the next invoice; within the trial nothing is charged.
+credit towards the next invoice; within the trial nothing is charged. What is confirmed is what was
+shown, or nothing: see docs/decisions/0006.
 """
 
 from __future__ import annotations
@@ -13,21 +14,27 @@ from uuid import UUID
 
 import msgspec
 
+from domain.money import Money
 from domain.plans import Interval, Offer, is_upgrade
 from domain.subscription import Status
 from ports.authentication import User
-from ports.billing import Billing, PlanChange, Settlement
+from ports.billing import Billing, PendingChange, PlanChange, PlanState, Settlement
+from ports.claims import Claims
 from ports.clock import Clock
-from ports.purchases import ProviderSubscription
+from ports.payment_provider import OutcomeUnknown, ProviderUnavailable, RecordedFailure
+from ports.purchases import Closing, ProviderSubscription
+from ports.shown_previews import ShownPreview, ShownPreviews
+from service.operation_names import nth
+from service.own_webhooks import OwnWebhooks
 from service.owned_subscription import OwnedSubscription
 from service.purchasing import Offers
-from service.refusals import Conflict
+from service.refusals import Conflict, NotFound, changed_meanwhile, payment_in_hand
 from service.view_subscription import SubscriptionView, Viewer
 
-# How long what was shown can be confirmed.
-_PREVIEW_VALID: Final = timedelta(hours=1)
-# By how much the provider's clock may be behind ours.
-_CLOCKS_DIFFER: Final = timedelta(seconds=30)
+# How long what was shown can be confirmed: time to read it and to fetch a card.
+_PREVIEW_VALID: Final = timedelta(minutes=15)
+# Failures that the provider may have recorded before it is left alone.
+_TRIES: Final = 5
 
 
 class PreviewLineView(msgspec.Struct, rename="camel", frozen=True):
@@ -69,12 +76,18 @@ class ChangePlan:
         offers: Offers,
         viewer: Viewer,
         clock: Clock,
+        shown: ShownPreviews,
+        claims: Claims,
+        own_webhooks: OwnWebhooks,
     ) -> None:
         self._owned = owned
         self._billing = billing
         self._offers = offers
         self._viewer = viewer
         self._clock = clock
+        self._shown = shown
+        self._claims = claims
+        self._own_webhooks = own_webhooks
 
     async def preview(self, user: User, subscription_id: UUID, price_ref: str) -> PreviewView:
         """What it would come to if it were changed now.
@@ -82,9 +95,34 @@ class ChangePlan:
         Raises Unacceptable, NotFound, Conflict, PlanNotChangeable, ProviderUnavailable and
         ProviderRefused.
         """
-        at = self._clock.now().replace(microsecond=0)
-        change = await self._change(user, subscription_id, price_ref, at)
-        preview = await self._billing.preview(change)
+        offer = await self._offers.find(price_ref)
+        found = (await self._owned(user, subscription_id)).found
+        found.as_aggregate(user.id).check_plan_changeable()
+        old_price_ref = found.snapshot.price_ref
+        if old_price_ref == price_ref:
+            raise Conflict(
+                "plan-unchanged", "this is the plan you have: there is nothing to change"
+            )
+        now = self._clock.now()
+        # Where our clock is behind the provider's, its period may have begun after our now.
+        at = max(now, found.snapshot.current_period_start or now).replace(microsecond=0)
+        preview = await self._billing.preview(
+            PlanChange(found, price_ref, at, settlement_of(found, offer, now))
+        )
+        kept = await self._shown.remember(
+            ShownPreview(
+                subscription_id=found.id,
+                price_ref=price_ref,
+                proration_date=at,
+                old_price_ref=old_price_ref or "",
+                due_now=preview.due_now.amount,
+                sum_of_lines=preview.sum_of_lines,
+                currency=preview.due_now.currency,
+                shown_at=now,
+            )
+        )
+        if not kept:  # within this very second: what was shown first must stay true
+            raise changed_meanwhile()
         return PreviewView(
             proration_date=at,
             currency=preview.due_now.currency,
@@ -95,52 +133,164 @@ class ChangePlan:
     async def __call__(
         self, user: User, subscription_id: UUID, price_ref: str, proration_date: datetime
     ) -> ChangeView:
-        """Change it, at what was shown for this date. Raises CardDeclined besides."""
-        at = proration_date.replace(microsecond=0)
-        change = await self._change(user, subscription_id, price_ref, at)
-        self._check_date(change.subscription, at)
-        changed = await self._billing.change_plan(change)
-        return ChangeView(
-            subscription=self._viewer.show(
-                changed.subscription.as_aggregate(user.id), self._clock.now()
-            ),
-            pending=changed.pending,
-            client_secret=changed.client_secret,
-            hosted_invoice_url=changed.hosted_invoice_url,
-        )
+        """Change it, at what was shown for this price and date, or not at all.
+
+        Raises CardDeclined and OutcomeUnknown besides. A change that is in force already, or waits
+        for its payment, is not made again but shown.
+        """
+        offer = await self._offers.find(price_ref)
+        found = (await self._owned(user, subscription_id)).found
+        shown = await self._shown.find(found.id, price_ref, proration_date.replace(microsecond=0))
+        if shown is None or self._clock.now() - shown.shown_at > _PREVIEW_VALID:
+            raise _outdated()
+        # What is compared must not change before it is acted upon, nor two changes overtake.
+        async with self._claims.hold(f"plan-change:{found.id}", self._clock.now()) as held:
+            if not held:
+                raise Conflict(
+                    "change-under-way",
+                    "another change of this plan is just being made: look, then repeat",
+                )
+            state = await self._change(user, found.subscription_ref, offer, shown)
+        return self._view(user, state)
 
     async def _change(
-        self, user: User, subscription_id: UUID, price_ref: str, at: datetime
-    ) -> PlanChange:
-        offer = await self._offers.find(price_ref)
-        found = await self._owned(user, subscription_id)
-        found.as_aggregate(user.id).check_plan_changeable()
-        if found.change_pending:
-            # Its invoice can still be paid, so that another one would be paid besides.
-            raise Conflict(
-                "change-pending",
-                "an earlier change of plan waits for its payment: pay the open invoice, or let it "
-                "expire, before you change again",
-            )
-        if found.snapshot.price_ref == price_ref:
-            raise Conflict(
-                "plan-unchanged", "this is the plan you have: there is nothing to change"
-            )
-        return PlanChange(found, price_ref, at, settlement_of(found, offer))
+        self, user: User, subscription_ref: str, offer: Offer, shown: ShownPreview
+    ) -> PlanState:
+        state = await self._look(subscription_ref)
+        if _is_in_force(state, shown):
+            return state
+        state.subscription.as_aggregate(user.id).check_plan_changeable()
+        started = state.subscription.snapshot.current_period_start
+        if state.subscription.snapshot.price_ref != shown.old_price_ref or (
+            started is not None and shown.proration_date < started
+        ):
+            raise _outdated()
+        if state.pending is not None:
+            if _waits(state.pending, shown):
+                return state
+            await self._discard(state.subscription, state.pending)
+            state = await self._look(subscription_ref)
+        change = PlanChange(
+            state.subscription,
+            shown.price_ref,
+            shown.proration_date,
+            settlement_of(state.subscription, offer, self._clock.now()),
+        )
+        preview = await self._billing.preview(change)
+        if (
+            preview.due_now != Money(shown.due_now, shown.currency)
+            or preview.sum_of_lines != shown.sum_of_lines
+        ):
+            raise _outdated()
+        return await self._carry_out(change, state.invoice_ref, shown)
 
-    def _check_date(self, subscription: ProviderSubscription, at: datetime) -> None:
-        now, started = self._clock.now(), subscription.snapshot.current_period_start
-        too_old = at < now - _PREVIEW_VALID or (started is not None and at < started)
-        if too_old or at > now + _CLOCKS_DIFFER:
-            raise Conflict(
-                "preview-outdated",
-                "what was shown no longer holds: ask for a new preview and confirm that",
-            )
+    async def _carry_out(
+        self, change: PlanChange, invoice_ref: str | None, shown: ShownPreview
+    ) -> PlanState:
+        """Ask for the change, and look what has become of it, whatever was answered.
+
+        The name of the operation holds the latest invoice, which every charge replaces: so a
+        change is repeated under its name until it has been made, and has another one afterwards.
+        """
+        reference = change.subscription.subscription_ref
+        seconds = int(change.proration_date.timestamp())
+        name = f"change:{reference}:{shown.old_price_ref}:{shown.price_ref}:{seconds}:{invoice_ref}"
+        failure: OutcomeUnknown | None = None
+        for spoilt in range(_TRIES):
+            failure = None
+            try:
+                await self._billing.change_plan(change, operation=nth(name, spoilt))
+            except OutcomeUnknown as error:
+                failure = error
+            state = await self._look_after(reference, failure)
+            if _is_in_force(state, shown):
+                return state
+            if state.pending is not None and state.pending.price_ref == shown.price_ref:
+                return await self._wait(state, state.pending, shown)
+            if not isinstance(failure, RecordedFailure):
+                break
+        raise failure or changed_meanwhile()
+
+    async def _wait(
+        self, state: PlanState, pending: PendingChange, shown: ShownPreview
+    ) -> PlanState:
+        """The change waits for its payment. One whose card was declined is given up at once, so
+        that another card, or another change, can be tried.
+        """
+        if pending.due != Money(shown.due_now, shown.currency):
+            # Somebody has changed the balance between our last look and this.
+            await self._discard(state.subscription, pending)
+            raise _outdated()
+        if pending.declined is None:
+            return state
+        closing = await self._billing.give_up_payment(pending.invoice_ref)
+        if closing is Closing.CLOSED:
+            raise pending.declined
+        return await self._look_after(state.subscription.subscription_ref, None)
+
+    async def _discard(self, subscription: ProviderSubscription, pending: PendingChange) -> None:
+        """Give up an earlier change that waits. Raises Conflict where it was paid before."""
+        match await self._billing.give_up_payment(pending.invoice_ref):
+            case Closing.PROCESSING:
+                raise payment_in_hand()
+            case Closing.FINISHED:
+                await self._own_webhooks.tell(subscription.subscription_ref)
+                raise Conflict(
+                    "changed-meanwhile",
+                    "an earlier change of plan was just paid: look at your subscription, then ask "
+                    "for a new preview",
+                )
+
+    async def _look(self, subscription_ref: str) -> PlanState:
+        state = await self._billing.plan_state(subscription_ref)
+        if state is None:
+            raise NotFound("subscription-not-found", "you have no such subscription")
+        return state
+
+    async def _look_after(self, subscription_ref: str, failure: OutcomeUnknown | None) -> PlanState:
+        """Raises OutcomeUnknown where it cannot be seen what the change has come to."""
+        try:
+            return await self._look(subscription_ref)
+        except ProviderUnavailable as error:
+            unseen = OutcomeUnknown(str(error), retry_after=error.retry_after)
+            raise (failure or unseen) from error
+
+    def _view(self, user: User, state: PlanState) -> ChangeView:
+        pending = state.pending
+        return ChangeView(
+            subscription=self._viewer.show(
+                state.subscription.as_aggregate(user.id), self._clock.now()
+            ),
+            pending=pending is not None,
+            client_secret=pending.client_secret if pending else None,
+            hosted_invoice_url=pending.hosted_invoice_url if pending else None,
+        )
 
 
-def settlement_of(subscription: ProviderSubscription, offer: Offer) -> Settlement:
-    """How a change to this offer is paid for."""
-    if subscription.snapshot.status == Status.TRIALING:
+def _is_in_force(state: PlanState, shown: ShownPreview) -> bool:
+    return state.subscription.snapshot.price_ref == shown.price_ref
+
+
+def _waits(pending: PendingChange, shown: ShownPreview) -> bool:
+    """Whether this very change waits for its payment already."""
+    return (
+        pending.price_ref == shown.price_ref
+        and pending.due == Money(shown.due_now, shown.currency)
+        and pending.declined is None
+    )
+
+
+def _outdated() -> Conflict:
+    return Conflict(
+        "preview-outdated",
+        "this was not shown, or no longer holds: ask for a new preview and confirm that",
+    )
+
+
+def settlement_of(subscription: ProviderSubscription, offer: Offer, now: datetime) -> Settlement:
+    """How a change to this offer is paid for. A trial is over from its last second on."""
+    trial_end = subscription.snapshot.trial_end
+    if subscription.snapshot.status == Status.TRIALING and (trial_end is None or now < trial_end):
         return Settlement.FREE
     old, interval = subscription.price, subscription.snapshot.interval
     if old is None or old.currency != offer.price.currency or interval != offer.interval:

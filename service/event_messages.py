@@ -23,47 +23,66 @@ SOURCE: Final = "/payments"
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
+def _means(explanation: str) -> msgspec.Meta:
+    return msgspec.Meta(description=explanation)
+
+
 class EventData(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
     """What every message carries. Times are RFC 3339 in UTC."""
 
-    user_id: UUID
-    subscription_id: UUID
-    email: str | None
-    access_until: Moment | None
+    user_id: Annotated[UUID, _means("The user, as the identity provider knows them")]
+    subscription_id: Annotated[UUID, _means("The subscription; a user may have had several")]
+    email: Annotated[str | None, _means("The user's address; null where Stripe has none")]
+    access_until: Annotated[
+        Moment | None, _means("When access ends or has ended; null while no end is known")
+    ]
+
+
+_PLAN: Final = "general, event_organizer, or unknown for a price that is not sold (any more)"
+_INTERVAL: Final = "How often the plan is billed: month or year; null where it is not known"
+_STATUS: Final = (
+    "incomplete, trialing, active, past_due, unpaid, paused, expired or canceled;"
+    " one that is not listed may come and grants no access"
+)
+_TRIAL_END: Final = "When the trial ends or has ended; null without a trial"
+_AMOUNT: Final = "In minor units of the currency: 1000 is $10.00"
+_CURRENCY: Final = "ISO 4217, in lower case"
+_INVOICE: Final = "Stripe's id of the invoice"
+_INVOICE_PAGE: Final = "Stripe's page of the invoice; null where it has none"
 
 
 class ActivatedData(EventData, kw_only=True, frozen=True):
     """payments.subscription.activated.v1"""
 
-    status: str
-    plan: str
-    interval: str | None
-    trial_end_date: Moment | None
+    status: Annotated[str, _means(_STATUS)]
+    plan: Annotated[str, _means(_PLAN)]
+    interval: Annotated[str | None, _means(_INTERVAL)]
+    trial_end_date: Annotated[Moment | None, _means(_TRIAL_END)]
 
 
 class StatusChangedData(EventData, kw_only=True, frozen=True):
     """payments.subscription.status_changed.v1"""
 
-    old_status: str
-    new_status: str
+    old_status: Annotated[str, _means("The status until now")]
+    new_status: Annotated[str, _means(_STATUS)]
 
 
 class CanceledData(EventData, kw_only=True, frozen=True):
     """payments.subscription.canceled.v1"""
 
-    end_date: Moment
+    end_date: Annotated[Moment, _means("When the subscription ended")]
 
 
 class TrialEndingData(EventData, kw_only=True, frozen=True):
     """payments.subscription.trial_ending.v1"""
 
-    trial_end_date: Moment | None
+    trial_end_date: Annotated[Moment | None, _means("When the trial ends")]
 
 
 class CancellationScheduledData(EventData, kw_only=True, frozen=True):
     """payments.subscription.cancellation_scheduled.v1"""
 
-    cancel_at: Moment
+    cancel_at: Annotated[Moment, _means("When the subscription will end")]
 
 
 class CancellationWithdrawnData(EventData, kw_only=True, frozen=True):
@@ -73,57 +92,84 @@ class CancellationWithdrawnData(EventData, kw_only=True, frozen=True):
 class PlanChangedData(EventData, kw_only=True, frozen=True):
     """payments.subscription.plan_changed.v1"""
 
-    old_plan: str
-    old_interval: str | None
-    new_plan: str
-    new_interval: str | None
+    old_plan: Annotated[str, _means("The plan until now")]
+    old_interval: Annotated[str | None, _means("How often it was billed")]
+    new_plan: Annotated[str, _means(_PLAN)]
+    new_interval: Annotated[str | None, _means(_INTERVAL)]
 
 
 class PaymentSucceededData(EventData, kw_only=True, frozen=True):
-    """payments.payment.succeeded.v1. `amount` is in minor currency units."""
+    """payments.payment.succeeded.v1"""
 
-    invoice_id: str
-    amount: int
-    currency: str
-    hosted_invoice_url: str | None
-    invoice_pdf: str | None
+    invoice_id: Annotated[str, _means(_INVOICE)]
+    amount: Annotated[int, _means(_AMOUNT)]
+    currency: Annotated[str, _means(_CURRENCY)]
+    hosted_invoice_url: Annotated[str | None, _means(_INVOICE_PAGE)]
+    invoice_pdf: Annotated[str | None, _means("The invoice as a PDF; null where there is none")]
 
 
 class PaymentFailedData(EventData, kw_only=True, frozen=True):
-    """payments.payment.failed.v1. `amount` is what is owed, in minor currency units."""
+    """payments.payment.failed.v1"""
 
-    invoice_id: str
-    amount: int
-    currency: str
-    reason: str
-    attempt_count: int
-    next_attempt_at: Moment | None
-    hosted_invoice_url: str | None
+    invoice_id: Annotated[str, _means(_INVOICE)]
+    amount: Annotated[int, _means(f"What is owed. {_AMOUNT}")]
+    currency: Annotated[str, _means(_CURRENCY)]
+    reason: Annotated[
+        str, _means("declined, or action_required where the payer has to authenticate")
+    ]
+    attempt_count: Annotated[int, _means("How many times it was tried")]
+    next_attempt_at: Annotated[
+        Moment | None, _means("When Stripe tries again; null where it does not")
+    ]
+    hosted_invoice_url: Annotated[str | None, _means(_INVOICE_PAGE)]
+
+
+class SnapshotData(EventData, kw_only=True, frozen=True):
+    """payments.subscription.snapshot.v1"""
+
+    status: Annotated[str, _means(_STATUS)]
+    plan: Annotated[str, _means(_PLAN)]
+    interval: Annotated[str | None, _means(_INTERVAL)]
+    trial_end_date: Annotated[Moment | None, _means(_TRIAL_END)]
+    cancel_at: Annotated[
+        Moment | None, _means("When it will end; null where no cancellation is scheduled")
+    ]
+    end_date: Annotated[Moment | None, _means("When it ended; null while it has not")]
 
 
 class CloudEvent(msgspec.Struct, kw_only=True, frozen=True):
-    """The envelope. `sequence` is the message's version, as a decimal string."""
+    """The envelope."""
 
-    id: UUID
-    type: str
-    source: str
-    subject: str
-    time: Moment
-    sequence: str
-    traceparent: str
+    id: Annotated[UUID, _means("The message's id; a repeat has the same")]
+    type: Annotated[str, _means("The routing key")]
+    source: Annotated[str, _means("Always /payments")]
+    subject: Annotated[str, _means("The user's id")]
+    time: Annotated[Moment, _means("When it happened at Stripe; of a snapshot, when it was taken")]
+    sequence: Annotated[
+        str,
+        _means(
+            "The version as a decimal number: 1, 2, 3 … per subscription;"
+            " of a snapshot, that of the last message it stands for"
+        ),
+    ]
+    traceparent: Annotated[str, _means("W3C Trace Context of the webhook that caused it")]
     data: EventData
-    specversion: str = "1.0"
-    datacontenttype: str = "application/json"
+    specversion: Annotated[str, _means("Always 1.0")] = "1.0"
+    datacontenttype: Annotated[str, _means("Always application/json")] = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
 class MessageType:
-    """How one kind of event is published. The three that decide on access must find a queue."""
+    """How one kind of event is published. The three that decide on access must find a queue.
+
+    One that is not `numbered` takes no version: it carries the last that was taken.
+    """
 
     routing_key: str
     data: type[EventData]
     own: Callable[[Any], Mapping[str, Any]]
     must_be_routed: bool = False
+    numbered: bool = True
 
 
 MESSAGE_TYPES: Final[Mapping[type[events.Event], MessageType]] = {
@@ -199,6 +245,19 @@ MESSAGE_TYPES: Final[Mapping[type[events.Event], MessageType]] = {
             "hosted_invoice_url": e.hosted_invoice_url,
         },
     ),
+    events.SubscriptionSnapshot: MessageType(
+        "payments.subscription.snapshot.v1",
+        SnapshotData,
+        lambda e: {
+            "status": str(e.status),
+            "plan": str(e.plan),
+            "interval": e.interval,
+            "trial_end_date": e.trial_end,
+            "cancel_at": e.cancel_at,
+            "end_date": e.end,
+        },
+        numbered=False,
+    ),
 }
 
 _encoder = msgspec.json.Encoder()
@@ -209,18 +268,20 @@ def write_message(
 ) -> Message:
     """The message that tells of this occurrence.
 
-    Its id is derived from the subscription and the version: the same occurrence always has the
-    same id, by which a consumer recognises a repeat.
+    Its id is derived from the subscription and the version, and the moment where it takes no
+    version: the same occurrence always has the same id, by which a consumer recognises a repeat.
     """
     kind = MESSAGE_TYPES[type(occurrence.event)]
-    message_id = uuid5(subscription.id, str(occurrence.version))
+    at = occurrence.at.astimezone(UTC)
+    own_name = str(occurrence.version) if kind.numbered else f"{kind.routing_key} {at.isoformat()}"
+    message_id = uuid5(subscription.id, own_name)
     body = _encoder.encode(
         CloudEvent(
             id=message_id,
             type=kind.routing_key,
             source=SOURCE,
             subject=str(subscription.user_id),
-            time=occurrence.at.astimezone(UTC),
+            time=at,
             sequence=str(occurrence.version),
             traceparent=traceparent,
             data=kind.data(
@@ -236,7 +297,7 @@ def write_message(
         id=message_id,
         subscription_id=subscription.id,
         ordering_key=subscription.subscription_ref,
-        version=occurrence.version,
+        version=occurrence.version if kind.numbered else 0,
         type=kind.routing_key,
         body=body,
         must_be_routed=kind.must_be_routed,

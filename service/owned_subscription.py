@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from uuid import UUID
 
+from domain.subscription import Subscription
 from ports.authentication import User
 from ports.billing import Billing
 from ports.purchases import ProviderSubscription, Purchases
 from ports.unit_of_work import UnitOfWork
 from service.refusals import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A subscription as the provider has it now, and our own record, which may come later."""
+
+    found: ProviderSubscription
+    record: Subscription | None
 
 
 class OwnedSubscription:
@@ -25,16 +35,16 @@ class OwnedSubscription:
         self._purchases = purchases
         self._billing = billing
 
-    async def __call__(self, user: User, subscription_id: UUID) -> ProviderSubscription:
+    async def __call__(self, user: User, subscription_id: UUID) -> Owned:
         """Raises NotFound, also where it is somebody else's, and ProviderUnavailable."""
         async with self._unit_of_work() as uow:
             known = await uow.subscriptions.of_user(user.id)
             customer_ref = await uow.customers.reference_of(user.id)
             had_trial = await uow.trials.redeemed(user.id)
         found: ProviderSubscription | None = None
-        references = [s.subscription_ref for s in known if s.id == subscription_id]
-        if references:
-            found = await self._billing.find_subscription(references[0])
+        record = next((s for s in known if s.id == subscription_id), None)
+        if record is not None:
+            found = await self._billing.find_subscription(record.subscription_ref)
         elif customer_ref is not None:
             history = await self._purchases.history(customer_ref)
             found = next((s for s in history.subscriptions if s.id == subscription_id), None)
@@ -45,4 +55,4 @@ class OwnedSubscription:
             async with self._unit_of_work() as uow:
                 await uow.trials.redeem([user.id])
                 await uow.commit()
-        return found
+        return Owned(found, record)

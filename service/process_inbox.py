@@ -35,6 +35,7 @@ from ports.webhooks import Unhandled, UnreadableWebhook, WebhookReader
 from service import message_bus
 from service.outcomes import Held
 from service.provider_lookups import ProviderLookups
+from service.redaction import redacted
 from service.retry import RetryPolicy
 from service.whose_is_it import PATIENCE_FOR_AN_EMAIL
 from service.working_set import Lookup, LookupNeeded, WorkingSet, user_key
@@ -302,8 +303,10 @@ def _waits_for(error: Exception) -> str | None:
 
 
 def describe(error: BaseException) -> str:
-    """An error as it is kept: its kind and its words, of bounded length."""
-    return f"{type(error).__name__}: {error}"[:ERROR_LENGTH]
+    """An error as it is kept: its kind and its words, redacted and of bounded length."""
+    # Cut twice: what is redacted may be long, and may have become longer.
+    said = f"{type(error).__name__}: {error}"[: 2 * ERROR_LENGTH]
+    return redacted(said)[:ERROR_LENGTH]
 
 
 def _log(webhook: ClaimedWebhook, verdict: Verdict) -> None:

@@ -10,16 +10,22 @@ same history one begins, those with equal terms get its result, and the others l
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from domain.plans import Offer, PriceList
-from domain.subscription import Status
+from domain.subscription import Status, Subscription
 from ports.authentication import User
-from ports.payment_provider import RecordedFailure
+from ports.payment_provider import (
+    CustomerMissing,
+    OutcomeUnknown,
+    ProviderUnavailable,
+    RecordedFailure,
+)
 from ports.purchases import (
     CheckoutStatus,
+    Closing,
     History,
     OperationConflict,
     ProviderSubscription,
@@ -29,7 +35,8 @@ from ports.unit_of_work import UnitOfWork
 from service.ensure_customer import EnsureCustomer
 from service.learn_prices import LearnPrices
 from service.operation_names import nth
-from service.refusals import Conflict, Unacceptable
+from service.own_webhooks import OwnWebhooks
+from service.refusals import Conflict, Unacceptable, payment_in_hand
 
 T = TypeVar("T")
 
@@ -70,6 +77,11 @@ class Situation:
     operation: str
 
     @property
+    def seen(self) -> set[str]:
+        """Every subscription there was."""
+        return {s.subscription_ref for s in self.history.subscriptions}
+
+    @property
     def unfinished(self) -> list[ProviderSubscription]:
         """Subscriptions that were begun and not confirmed."""
         return [s for s in self.history.subscriptions if s.snapshot.status == Status.INCOMPLETE]
@@ -84,6 +96,7 @@ class Purchasing:
         purchases: Purchases,
         ensure_customer: EnsureCustomer,
         offers: Offers,
+        own_webhooks: OwnWebhooks,
         *,
         trial_period_days: int,
     ) -> None:
@@ -91,40 +104,94 @@ class Purchasing:
         self._purchases = purchases
         self._ensure_customer = ensure_customer
         self._offers = offers
+        self._own_webhooks = own_webhooks
         self._trial_period_days = trial_period_days
 
     async def begin(
-        self, user: User, price_ref: str, attempt: Callable[[Situation], Awaitable[T | None]]
+        self,
+        user: User,
+        price_ref: str,
+        attempt: Callable[[Situation], Awaitable[T | None]],
+        *,
+        begun: Callable[[Situation, ProviderSubscription], T | None] = lambda *_: None,
     ) -> T:
         """The result of `attempt`, which returns None where the situation was no longer so.
 
-        Raises Unacceptable, Conflict, ProviderUnavailable and ProviderRefused.
+        Where the answer to an attempt was lost and a new subscription runs afterwards, `begun` says
+        what the attempt has come to if that subscription is its result. Raises Unacceptable,
+        Conflict, ProviderUnavailable, OutcomeUnknown and ProviderRefused.
         """
         await self._offers.find(price_ref)
-        customer = await self._ensure_customer(user)
-        assert customer.customer_ref is not None, "an ensured customer has a reference"
+        customer_ref = await self._customer_of(user)
+        try:
+            return await self._begin(user, customer_ref, attempt, begun)
+        except CustomerMissing:
+            if not await self._own_webhooks.let_go_of(customer_ref):
+                raise
+        return await self._begin(user, await self._customer_of(user), attempt, begun)
+
+    async def close_checkouts(self, history: History, *, keep: str | None = None) -> bool:
+        """Close every open Checkout but `keep`; False where one was finished before."""
+        for checkout in history.checkouts:
+            if checkout.status is not CheckoutStatus.OPEN or checkout.session_ref == keep:
+                continue
+            if not await self._purchases.expire_checkout(checkout.session_ref):
+                return False
+        return True
+
+    async def close_unfinished(self, situation: Situation, *, keep: str | None = None) -> bool:
+        """End every unconfirmed subscription but `keep`; False where one was confirmed before.
+
+        Raises Conflict where a payment is under way that nobody can take back.
+        """
+        for subscription in situation.unfinished:
+            if subscription.subscription_ref == keep:
+                continue
+            match await self._purchases.close_attempt(subscription.subscription_ref):
+                case Closing.PROCESSING:
+                    raise payment_in_hand()
+                case Closing.FINISHED:
+                    return False
+        return True
+
+    async def _begin(
+        self,
+        user: User,
+        customer_ref: str,
+        attempt: Callable[[Situation], Awaitable[T | None]],
+        begun: Callable[[Situation, ProviderSubscription], T | None],
+    ) -> T:
         async with self._unit_of_work() as uow:
             had_trial = await uow.trials.redeemed(user.id)
-            elsewhere = [
-                s
-                for s in await uow.subscriptions.of_user(user.id)
-                if s.customer_ref != customer.customer_ref and _runs(s.status, s.has_ended)
-            ]
-        if elsewhere:
-            raise _already_subscribed(elsewhere[0].status)
-        failure: RecordedFailure | None = None
-        spoilt = 0
+            known = await uow.subscriptions.of_user(user.id)
+        await self._refuse_one_elsewhere(known, customer_ref)
+        recorded = {s.subscription_ref: s.status for s in known}
+        failure: OutcomeUnknown | None = None
+        tried: Situation | None = None
+        spoilt = unknown = 0
         for _ in range(_ROUNDS):
-            history = await self._purchases.history(customer.customer_ref)
+            history = await self._look(customer_ref, failure)
             for running in history.subscriptions:
-                if _runs(running.snapshot.status, running.snapshot.has_ended):
-                    raise _already_subscribed(running.snapshot.status)
+                status = running.snapshot.status
+                if not _runs(status, running.snapshot.has_ended):
+                    continue
+                if recorded.get(running.subscription_ref) != status:
+                    await self._own_webhooks.tell(running.subscription_ref)
+                if failure and tried and running.subscription_ref not in tried.seen:
+                    result = begun(tried, running)
+                    if result is not None:
+                        return result
+                raise _already_subscribed(status)
+            if unknown > 1:
+                break
             used = had_trial or any(s.snapshot.shows_a_used_trial for s in history.subscriptions)
-            situation = Situation(
-                customer.customer_ref,
+            if tried and tried.history.position != history.position:
+                spoilt = 0  # what comes next is another operation, with failures of its own
+            situation = tried = Situation(
+                customer_ref,
                 history,
                 0 if used else self._trial_period_days,
-                nth(f"purchase:{user.id}:{customer.customer_ref}:{history.position}", spoilt),
+                nth(f"purchase:{user.id}:{customer_ref}:{history.position}", spoilt),
             )
             try:
                 result = await attempt(situation)
@@ -132,6 +199,10 @@ class Purchasing:
                 continue
             except RecordedFailure as error:
                 failure, spoilt = error, spoilt + 1
+                continue
+            except OutcomeUnknown as error:
+                # It may have been done. To ask once more under the same name does nothing twice.
+                failure, unknown = error, unknown + 1
                 continue
             if result is not None:
                 return result
@@ -142,25 +213,38 @@ class Purchasing:
             "another purchase of yours is just being started: try again in a moment",
         )
 
-    async def close_checkouts(self, history: History, *, keep: str | None = None) -> bool:
-        """Close every open Checkout but `keep`; False where one was finished meanwhile."""
-        for checkout in history.checkouts:
-            if checkout.status is not CheckoutStatus.OPEN or checkout.session_ref == keep:
-                continue
-            if not await self._purchases.expire_checkout(checkout.session_ref):
-                return False
-        return True
+    async def _customer_of(self, user: User) -> str:
+        customer = await self._ensure_customer(user)
+        assert customer.customer_ref is not None, "an ensured customer has a reference"
+        return customer.customer_ref
 
-    async def close_unfinished(self, situation: Situation, *, keep: str | None = None) -> bool:
-        """End every unconfirmed subscription but `keep`; False where one just was confirmed."""
-        for subscription in situation.unfinished:
-            if subscription.subscription_ref == keep:
+    async def _refuse_one_elsewhere(self, known: Sequence[Subscription], customer_ref: str) -> None:
+        """One of an earlier customer's that still runs counts, too.
+
+        Whose customer was deleted, or whose last webhook was lost, may have ended since.
+        """
+        for subscription in known:
+            elsewhere = subscription.customer_ref != customer_ref
+            if not elsewhere or not _runs(subscription.status, subscription.has_ended):
                 continue
-            now = await self._purchases.first_payment(subscription.subscription_ref)
-            if now is None or now.subscription.snapshot.status != Status.INCOMPLETE:
-                return False
-            await self._purchases.abandon(subscription.subscription_ref)
-        return True
+            reference = subscription.subscription_ref
+            found = await self._purchases.first_payment(reference)
+            if found is None:
+                continue
+            snapshot = found.subscription.snapshot
+            if snapshot.status != subscription.status:
+                await self._own_webhooks.tell(reference)
+            if _runs(snapshot.status, snapshot.has_ended):
+                raise _already_subscribed(snapshot.status)
+
+    async def _look(self, customer_ref: str, failure: OutcomeUnknown | None) -> History:
+        """The history; where it cannot be had either, what failed before is what is to be told."""
+        try:
+            return await self._purchases.history(customer_ref)
+        except ProviderUnavailable:
+            if failure is not None:
+                raise failure from None
+            raise
 
 
 def _runs(status: str, has_ended: bool) -> bool:

@@ -28,3 +28,19 @@ class Conflict(Refusal):
 
 class Unacceptable(Refusal):
     """Well-formed, but not something that can be accepted."""
+
+
+def payment_in_hand() -> Conflict:
+    """What was to be closed is being paid at this moment."""
+    return Conflict(
+        "payment-processing",
+        "the bank is processing a payment of yours: wait until it has decided "
+        "(GET /api/payments/subscription), then try again",
+    )
+
+
+def changed_meanwhile() -> Conflict:
+    """What was asked for no longer fits what is."""
+    return Conflict(
+        "changed-meanwhile", "something else changed this at the same time: look, then repeat"
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -236,6 +236,37 @@ class Settings:
         "Failures after which a webhook is given up and waits for an operator",
         default="12",
     )
+    payload_retention_days: int = _variable(
+        "PAYLOAD_RETENTION_DAYS",
+        _number(1, 3_650),
+        "Days after which the payloads and errors of processed webhooks are erased",
+        default="35",
+    )
+    event_id_retention_days: int = _variable(
+        "EVENT_ID_RETENTION_DAYS",
+        # The provider sends and lists events for 30 days; what is forgotten sooner comes twice.
+        _number(45, 3_650),
+        "Days for which a processed webhook is known when it comes again",
+        default="400",
+    )
+    message_retention_days: int = _variable(
+        "MESSAGE_RETENTION_DAYS",
+        _number(1, 3_650),
+        "Days after which messages that were published or given up are removed",
+        default="35",
+    )
+    reconcile_interval_hours: int = _variable(
+        "RECONCILE_INTERVAL_HOURS",
+        _number(0, 720),
+        "Hours between two comparisons with Stripe; 0 for none",
+        default="24",
+    )
+    reconcile_lookback_days: int = _variable(
+        "RECONCILE_LOOKBACK_DAYS",
+        _number(1, 30),
+        "Days of Stripe's events that are looked through, of the 30 that it keeps",
+        default="7",
+    )
     jwt_jwks_url: str | None = _variable(
         "JWT_JWKS_URL",
         _url("https", "http"),
@@ -297,10 +328,23 @@ VARIABLES: Final[Mapping[str, Variable]] = {
     field.name: field.metadata["variable"] for field in dataclasses.fields(Settings)
 }
 
-CommandName = Literal["migrate", "api", "worker", "serve", "events", "catalog"]
+CommandName = Literal[
+    "migrate",
+    "api",
+    "worker",
+    "serve",
+    "events",
+    "republish",
+    "catalog",
+    "reconcile",
+    "retention",
+    "explain",
+    "doctor",
+]
 
 _LOGGING: Final = ("log_format", "log_level")
-_STRIPE: Final = (
+# What has to be known to ask Stripe anything.
+STRIPE_SETTINGS: Final = (
     "stripe_secret_key",
     "stripe_api_base",
     "currency",
@@ -325,15 +369,23 @@ _API: Final = (
     *_JWT,
     "allowed_redirect_origins",
     "rate_limit_per_minute",
-    *_STRIPE,
+    *STRIPE_SETTINGS,
     *_LOGGING,
+)
+_RETENTION: Final = (
+    "payload_retention_days",
+    "event_id_retention_days",
+    "message_retention_days",
 )
 _WORKER: Final = (
     "database_url",
     "rabbitmq_url",
     "past_due_grace_days",
     "retry_max_attempts",
-    *_STRIPE,
+    *_RETENTION,
+    "reconcile_interval_hours",
+    "reconcile_lookback_days",
+    *STRIPE_SETTINGS,
     *_LOGGING,
 )
 
@@ -341,15 +393,30 @@ _WORKER: Final = (
 USED_BY: Final[Mapping[CommandName, tuple[str, ...]]] = {
     "migrate": ("database_url", *_LOGGING),
     "events": ("database_url", *_LOGGING),
+    "republish": ("database_url", "past_due_grace_days", *_LOGGING),
     "api": _API,
     "worker": _WORKER,
     "serve": tuple(dict.fromkeys((*_API, *_WORKER))),
-    "catalog": (*_STRIPE, *_LOGGING),
+    "catalog": (*STRIPE_SETTINGS, *_LOGGING),
+    "doctor": tuple(dict.fromkeys((*_API, *_WORKER))),
+    "reconcile": ("database_url", "reconcile_lookback_days", *STRIPE_SETTINGS, *_LOGGING),
+    "explain": ("database_url", "past_due_grace_days", *_LOGGING),
+    "retention": ("database_url", *_RETENTION, *_LOGGING),
 }
 
 
 def load(command: CommandName, environment: Mapping[str, str]) -> Settings:
     """The settings this command uses. Raises SettingsError, which names all that is wrong."""
+    settings, problems = load_what_is_usable(command, environment)
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def load_what_is_usable(
+    command: CommandName, environment: Mapping[str, str]
+) -> tuple[Settings, Sequence[str]]:
+    """The settings this command uses, without those that cannot be used, and what is wrong."""
     values: dict[str, Any] = {}
     problems: list[str] = []
     for name in USED_BY[command]:
@@ -361,12 +428,10 @@ def load(command: CommandName, environment: Mapping[str, str]) -> Settings:
     problems += _guessable(values)
     if "jwt_issuer" in USED_BY[command]:
         problems += _not_one_key(values, environment)
-    if problems:
-        raise SettingsError(problems)
     settings = object.__new__(Settings)  # without those this command does not use
     for name, value in values.items():
         object.__setattr__(settings, name, value)
-    return settings
+    return settings, problems
 
 
 def _read(variable: Variable, environment: Mapping[str, str]) -> object:

@@ -8,14 +8,15 @@ import msgspec
 
 from domain.subscription import Status
 from ports.authentication import User
-from ports.purchases import FirstPayment, IntentType, Purchases, Terms
+from ports.purchases import FirstPayment, IntentType, ProviderSubscription, Purchases, Terms
 from service.purchasing import Purchasing, Situation
 
 
 class SubscriptionBegun(msgspec.Struct, rename="camel", frozen=True):
     """Confirm `client_secret` on the page: a payment, or within a trial the setup of a card.
 
-    Nothing is granted before that. Both are null where nothing is left to confirm.
+    Nothing is granted before that. Where `client_secret` is null nothing is left to confirm: the
+    subscription has begun.
     """
 
     subscription_id: UUID
@@ -25,7 +26,12 @@ class SubscriptionBegun(msgspec.Struct, rename="camel", frozen=True):
 
 
 class Subscribe:
-    """Begins a subscription, or goes on with the one that was begun on the same terms."""
+    """Begins a subscription, or goes on with the one that was begun on the same terms.
+
+    It begins at once where nothing needs to be paid or collected: the customer's credit covers
+    the first invoice, or within a trial a card is on file. So the call itself is the purchase.
+    (Stripe: payment_behavior default_incomplete)
+    """
 
     def __init__(self, purchasing: Purchasing, purchases: Purchases) -> None:
         self._purchasing = purchasing
@@ -51,9 +57,18 @@ class Subscribe:
             payment = await self._purchases.first_payment(keep)
             if payment is None or payment.subscription.snapshot.status != Status.INCOMPLETE:
                 return None
+            if payment.client_secret is None:  # it was given up, or tried too often
+                await self._purchasing.close_unfinished(situation)
+                return None
             return _view(payment)
 
-        return await self._purchasing.begin(user, price_ref, attempt)
+        def begun(situation: Situation, found: ProviderSubscription) -> SubscriptionBegun | None:
+            terms = Terms(price_ref, situation.trial_days)
+            if found.fingerprint != terms.fingerprint:
+                return None
+            return _view(FirstPayment(found, None, None))
+
+        return await self._purchasing.begin(user, price_ref, attempt, begun=begun)
 
 
 def _view(payment: FirstPayment) -> SubscriptionBegun:

@@ -19,20 +19,30 @@ from adapters.http.config import PublicSettings
 from adapters.http.user_api import UseCases, user_api
 from adapters.http.users import RateLimit
 from adapters.postgres import migrate as postgres_migrate
+from adapters.postgres import privileges
+from adapters.postgres.claims import PostgresClaims
 from adapters.postgres.engine import create_engine
+from adapters.postgres.examiner import PostgresExaminer
 from adapters.postgres.health import PostgresHealth
+from adapters.postgres.histories import PostgresHistories
 from adapters.postgres.idempotency import PostgresIdempotencyKeys
 from adapters.postgres.inbox import PostgresIntake
 from adapters.postgres.partitions import PostgresPartitions
+from adapters.postgres.retention import PostgresRetention
+from adapters.postgres.schedule import PostgresSchedule
 from adapters.postgres.settlements import PostgresSettlements
+from adapters.postgres.shown_previews import PostgresShownPreviews
 from adapters.postgres.unit_of_work import PostgresUnitOfWork
 from adapters.postgres.wakeups import PostgresWakeups
 from adapters.rabbitmq.event_publisher import RabbitMQEventPublisher
+from adapters.rabbitmq.examiner import RabbitMQExaminer
 from adapters.stripe.api import StripeApi
 from adapters.stripe.billing import StripeBilling
 from adapters.stripe.catalog import StripeCatalog
+from adapters.stripe.examiner import StripeExaminer
 from adapters.stripe.payment_provider import StripePaymentProvider
 from adapters.stripe.purchases import StripePurchases
+from adapters.stripe.records import StripeRecords
 from adapters.stripe.webhooks import StripeWebhooks
 from adapters.system.clock import SystemClock
 from domain.money import Money
@@ -41,35 +51,48 @@ from domain.subscription import AccessPolicy
 from ports.authentication import Authenticator
 from ports.billing import Billing
 from ports.catalog import Catalog
+from ports.claims import Claims
 from ports.clock import Clock
+from ports.diagnosis import Examiner, Finding
 from ports.event_publisher import EventPublisher
 from ports.health import HealthCheck
+from ports.histories import Histories
 from ports.idempotency import IdempotencyKeys
 from ports.inbox import Intake
 from ports.partitions import Partitions
 from ports.payment_provider import PaymentProvider, ProviderRefused, ProviderUnavailable
+from ports.provider_records import ProviderRecords
 from ports.purchases import OperationConflict, Purchases
+from ports.retention import Kept, Retention, Swept
+from ports.schedule import Schedule
 from ports.settlements import Settlements
+from ports.shown_previews import ShownPreviews
 from ports.unit_of_work import UnitOfWork
 from ports.wakeups import Stage, Wakeups
 from ports.webhooks import WebhookReader
-from service import logs
+from service import doctor, logs
 from service.cancel_subscription import CancelSubscription
 from service.change_plan import ChangePlan
 from service.ensure_customer import EnsureCustomer
+from service.explain import Explain, Explanation
+from service.housekeeping import Housekeeping, Job
 from service.learn_prices import LearnPrices
 from service.list_invoices import ListInvoices
 from service.open_portal import OpenPortal
+from service.own_webhooks import OwnWebhooks
 from service.owned_subscription import OwnedSubscription
 from service.process_inbox import ProcessInbox, ProcessingRules
 from service.provider_lookups import ProviderLookups
 from service.purchasing import Offers, Purchasing
 from service.receive_webhook import ReceiveWebhook
+from service.reconcile import Reconcile, Reconciliation
 from service.redirects import RedirectOrigins
 from service.relay_outbox import RelayOutbox
 from service.replay_webhooks import ReplayWebhooks
+from service.republish import Republish
+from service.retention import ApplyRetention
 from service.retry import RetryPolicy
-from service.settings import Settings, SettingsError
+from service.settings import STRIPE_SETTINGS, Settings, SettingsError
 from service.start_checkout import StartCheckout
 from service.subscribe import Subscribe
 from service.sync_catalog import SyncCatalog
@@ -77,10 +100,13 @@ from service.sync_checkout import SyncCheckout
 from service.view_subscription import Viewer, ViewSubscription
 from service.worker import Worker
 
+Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 # Seconds that the worker waits for the first answer about prices.
 _PRICES_MAY_TAKE = 2.0
+# Often enough that each time is short; nothing is erased to the minute.
+_RETENTION_EVERY = timedelta(hours=1)
 # Intake, inbox, outbox, partitions, two listeners, health check, and one to spare.
 _POOL_SIZE = 8
 # What users do has connections of its own: however much they ask for, webhooks are taken.
@@ -130,6 +156,29 @@ def access_policy(settings: Settings) -> AccessPolicy:
     return AccessPolicy(timedelta(days=settings.past_due_grace_days))
 
 
+def kept_for(settings: Settings) -> Kept:
+    """How long things are kept, from the settings."""
+    return Kept(
+        payloads=timedelta(days=settings.payload_retention_days),
+        event_ids=timedelta(days=settings.event_id_retention_days),
+        messages=timedelta(days=settings.message_retention_days),
+    )
+
+
+def lookback(settings: Settings) -> timedelta:
+    """Through how much of the provider's past is looked, from the settings."""
+    return timedelta(days=settings.reconcile_lookback_days)
+
+
+def jobs(settings: Settings, retention: ApplyRetention, reconcile: Reconcile) -> list[Job]:
+    """What a worker does from time to time, from the settings."""
+    found = [Job("retention", _RETENTION_EVERY, retention)]
+    if settings.reconcile_interval_hours:
+        every = timedelta(hours=settings.reconcile_interval_hours)
+        found.append(Job("reconcile", every, reconcile))
+    return found
+
+
 def token_keys(settings: Settings) -> Keys:
     """What tokens are verified with, from the settings. Raises SettingsError for no usable key."""
     if settings.jwt_jwks_url is not None:
@@ -156,6 +205,14 @@ class Container(containers.DeclarativeContainer):
     )
     engine = providers.Singleton(
         create_engine, settings.provided.database_url, name="payments", pool_size=_POOL_SIZE
+    )
+    # For what operators ask, which may take as long as it takes.
+    patient_engine = providers.Singleton(
+        create_engine,
+        settings.provided.database_url,
+        name="payments operator",
+        pool_size=1,
+        patient=True,
     )
     prices: providers.Provider[PriceList] = providers.Singleton(price_list, settings)
 
@@ -194,6 +251,10 @@ class Container(containers.DeclarativeContainer):
     idempotency_keys: providers.Provider[IdempotencyKeys] = providers.Singleton(
         PostgresIdempotencyKeys, users_engine
     )
+    shown_previews: providers.Provider[ShownPreviews] = providers.Singleton(
+        PostgresShownPreviews, users_engine
+    )
+    claims: providers.Provider[Claims] = providers.Singleton(PostgresClaims, users_engine)
     settlements: providers.Provider[Settlements] = providers.Singleton(
         PostgresSettlements, users_engine
     )
@@ -223,6 +284,38 @@ class Container(containers.DeclarativeContainer):
         RelayOutbox, unit_of_work.provider, event_publisher, partitions, clock
     )
     replay_webhooks = providers.Singleton(ReplayWebhooks, unit_of_work.provider)
+    republish = providers.Singleton(
+        Republish, unit_of_work.provider, clock, providers.Singleton(access_policy, settings)
+    )
+    schedule: providers.Provider[Schedule] = providers.Singleton(PostgresSchedule, engine)
+    retention: providers.Provider[Retention] = providers.Singleton(PostgresRetention, engine)
+    histories: providers.Provider[Histories] = providers.Singleton(
+        PostgresHistories, patient_engine
+    )
+    explain = providers.Singleton(
+        Explain, histories, providers.Singleton(access_policy, settings), clock
+    )
+    apply_retention = providers.Singleton(
+        ApplyRetention, retention, providers.Singleton(kept_for, settings)
+    )
+    provider_records: providers.Provider[ProviderRecords] = providers.Singleton(
+        StripeRecords, stripe_api, prices
+    )
+    reconcile = providers.Singleton(
+        Reconcile,
+        unit_of_work.provider,
+        provider_records,
+        purchases,
+        learn_prices,
+        intake,
+        clock,
+        lookback=providers.Singleton(lookback, settings),
+    )
+    housekeeping = providers.Singleton(
+        Housekeeping,
+        schedule,
+        providers.Singleton(jobs, settings, apply_retention, reconcile),
+    )
     worker: providers.Provider[Worker] = providers.Singleton(
         Worker, process_inbox, relay_outbox, lookups, partitions, wakeups, event_publisher
     )
@@ -232,12 +325,22 @@ class Container(containers.DeclarativeContainer):
     ensure_customer = providers.Singleton(
         EnsureCustomer, users_unit_of_work.provider, purchases, livemode=settings.provided.livemode
     )
+    own_webhooks = providers.Singleton(
+        OwnWebhooks,
+        users_unit_of_work.provider,
+        purchases,
+        intake,
+        settlements,
+        clock,
+        livemode=settings.provided.livemode,
+    )
     purchasing = providers.Singleton(
         Purchasing,
         users_unit_of_work.provider,
         purchases,
         ensure_customer,
         offers,
+        own_webhooks,
         trial_period_days=settings.provided.trial_period_days,
     )
     owned_subscription = providers.Singleton(
@@ -251,25 +354,31 @@ class Container(containers.DeclarativeContainer):
         ensure_customer=ensure_customer,
         start_checkout=providers.Singleton(StartCheckout, purchasing, purchases, origins, clock),
         open_portal=providers.Singleton(
-            OpenPortal, users_unit_of_work.provider, purchases, origins
+            OpenPortal,
+            users_unit_of_work.provider,
+            purchases,
+            origins,
+            ensure_customer,
+            own_webhooks,
         ),
         subscribe=providers.Singleton(Subscribe, purchasing, purchases),
         view_subscription=view_subscription,
         change_plan=providers.Singleton(
-            ChangePlan, owned_subscription, billing, offers, viewer, clock
+            ChangePlan,
+            owned_subscription,
+            billing,
+            offers,
+            viewer,
+            clock,
+            shown_previews,
+            claims,
+            own_webhooks,
         ),
         cancel_subscription=providers.Singleton(
             CancelSubscription, owned_subscription, billing, viewer, clock
         ),
         list_invoices=providers.Singleton(ListInvoices, users_unit_of_work.provider, billing),
-        sync_checkout=providers.Singleton(
-            SyncCheckout,
-            users_unit_of_work.provider,
-            purchases,
-            intake,
-            settlements,
-            view_subscription,
-        ),
+        sync_checkout=providers.Singleton(SyncCheckout, purchases, own_webhooks, view_subscription),
     )
     sync_catalog = providers.Singleton(SyncCatalog, catalog, prices)
     users = providers.Singleton(
@@ -290,10 +399,15 @@ class Container(containers.DeclarativeContainer):
     )
 
 
-def migrate(settings: Settings) -> None:
-    """Bring the database's schema up to this release."""
+def migrate(settings: Settings, *, grant_to: str | None = None) -> None:
+    """Bring the database's schema up to this release, and let a role work with it.
+
+    Raises StorageUnavailable.
+    """
     logs.configure(settings.log_format, settings.log_level)
     postgres_migrate.upgrade(settings.database_url)
+    if grant_to is not None:
+        privileges.grant_to(settings.database_url, grant_to)
 
 
 def sync_catalog(settings: Settings) -> None:
@@ -337,14 +451,81 @@ def ask_inbox(
     settings: Settings, question: Callable[[ReplayWebhooks], Awaitable[Answer]]
 ) -> Answer:
     """Ask the inbox something, or have it replay something. Raises StorageUnavailable."""
+    return _ask(settings, lambda container: container.replay_webhooks(), question)
+
+
+def ask_republish(settings: Settings, question: Callable[[Republish], Awaitable[Answer]]) -> Answer:
+    """Have subscriptions summed up. Raises StorageUnavailable."""
+    return _ask(settings, lambda container: container.republish(), question)
+
+
+def ask_retention(
+    settings: Settings, question: Callable[[ApplyRetention], Awaitable[Swept]]
+) -> Swept:
+    """Erase and remove what is old, or count it. Raises StorageUnavailable."""
+    return _ask(settings, lambda container: container.apply_retention(), question)
+
+
+def diagnose(settings: Settings, *, queue: str) -> list[Finding]:
+    """Look at everything that these settings lead to; some of them may be missing."""
+    logs.configure("auto", "error")
+    container = Container(settings=settings)
+    present = vars(settings).keys()
+
+    async def look() -> list[Finding]:
+        engine = stripe_api = None
+        examiners: list[Examiner] = []
+        if "database_url" in present:
+            engine = container.patient_engine()
+            examiners.append(PostgresExaminer(engine))
+        if "rabbitmq_url" in present:
+            examiners.append(RabbitMQExaminer(settings.rabbitmq_url, queue))
+        if present >= set(STRIPE_SETTINGS):
+            stripe_api = container.stripe_api()
+            examiners.append(StripeExaminer(stripe_api, container.prices()))
+        try:
+            return await doctor.diagnose(examiners)
+        finally:
+            if stripe_api is not None:
+                await stripe_api.close()
+            if engine is not None:
+                await engine.dispose()
+
+    return asyncio.run(look())
+
+
+def ask_explain(
+    settings: Settings, question: Callable[[Explain], Awaitable[Explanation | None]]
+) -> Explanation | None:
+    """Say what happened to a subscription or a user. Raises StorageUnavailable."""
+    return _ask(settings, lambda container: container.explain(), question)
+
+
+def ask_reconcile(
+    settings: Settings, question: Callable[[Reconcile], Awaitable[Reconciliation]]
+) -> Reconciliation:
+    """Compare with the provider. Raises ProviderUnavailable, StorageUnavailable, Overloaded."""
+    return _ask(settings, lambda container: container.reconcile(), question, asks_stripe=True)
+
+
+def _ask(
+    settings: Settings,
+    asked: Callable[[Container], Asked],
+    question: Callable[[Asked], Awaitable[Answer]],
+    *,
+    asks_stripe: bool = False,
+) -> Answer:
     logs.configure(settings.log_format, settings.log_level)
     container = Container(settings=settings)
 
     async def ask() -> Answer:
         try:
-            return await question(container.replay_webhooks())
+            return await question(asked(container))
         finally:
+            if asks_stripe:
+                await container.stripe_api().close()
             await container.engine().dispose()
+            await container.patient_engine().dispose()
 
     return asyncio.run(ask())
 
@@ -363,6 +544,8 @@ async def run_container(
     if worker:
         parts.append(_work(container, stop))
     background = [asyncio.create_task(container.learn_prices().run())]
+    if worker:
+        background.append(asyncio.create_task(container.housekeeping().run()))
     if listen_on is not None:
         background.append(asyncio.create_task(container.settlements().listen()))
     try:

@@ -122,6 +122,7 @@ class WorkingSet:
     async def flush(self, uow: UnitOfWork) -> None:
         """Write what was changed, without committing it."""
         await uow.customers.save(list(self.changed_customers.values()))
+        # Before the messages: who holds a subscription keeps those from being numbered, too.
         await uow.subscriptions.save(list(self.changed_subscriptions.values()))
         await uow.trials.redeem(self.trials_used)
         await uow.paid_invoices.add(self.new_paid_invoices)

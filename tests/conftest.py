@@ -1,5 +1,8 @@
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -8,6 +11,8 @@ import pytest
 import structlog
 
 from tests.servers import Servers, ServersUnavailableError, choose_servers
+
+PASSWORD: Final = "of-the-role-under-test"
 
 
 def pytest_configure() -> None:
@@ -37,6 +42,23 @@ def postgres_server_url(servers: Servers) -> Iterator[str]:
     """Give a superuser's URL of a PostgreSQL server."""
     with servers.postgres() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def service_role(postgres_server_url: str) -> str:
+    """Give a role that owns nothing, for the service under test; its password is PASSWORD."""
+    role = f"payments_{uuid4().hex[:8]}"
+
+    async def create() -> None:
+        server = await asyncpg.connect(postgres_server_url)
+        try:
+            await server.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
+        finally:
+            await server.close()
+
+    with ThreadPoolExecutor(1) as thread:  # which has no event loop yet
+        thread.submit(asyncio.run, create()).result()
+    return role
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 class Proxy:
     """Forwards connections to the server of a URL until it is cut or stalled."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *others: str) -> None:
+        """Forward to the server of a URL, or of the others where that one does not answer."""
         self._target = urlsplit(url)
+        self._targets = [self._target, *map(urlsplit, others)]
         self._server: asyncio.Server | None = None
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -21,7 +23,9 @@ class Proxy:
         self._answered = asyncio.Event()
         self._accepted = asyncio.Event()
         self._cut = False
+        self._delay = 0.0
         self._connections: set[asyncio.StreamWriter] = set()
+        self._abandoned: set[asyncio.StreamWriter] = set()
         self._handlers: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -45,8 +49,8 @@ class Proxy:
         """The target's URL, by way of this proxy."""
         assert self._server is not None, "the proxy was not started"
         port = self._server.sockets[0].getsockname()[1]
-        credentials = self._target.netloc.rpartition("@")[0]
-        return self._target._replace(netloc=f"{credentials}@127.0.0.1:{port}").geturl()
+        credentials = "".join(self._target.netloc.rpartition("@")[:2])
+        return self._target._replace(netloc=f"{credentials}127.0.0.1:{port}").geturl()
 
     def drop(self) -> None:
         """Reset every connection; new ones are served."""
@@ -62,6 +66,22 @@ class Proxy:
             yield
         finally:
             self._cut = False
+
+    @contextlib.asynccontextmanager
+    async def slow(self, seconds: float) -> AsyncIterator[None]:
+        """Hold up whatever comes through by so many seconds."""
+        self._delay = seconds
+        try:
+            yield
+        finally:
+            self._delay = 0.0
+
+    def abandon(self) -> None:
+        """Keep the connections there are, but never forward anything on them again.
+
+        So does a firewall that has forgotten them; new connections are served.
+        """
+        self._abandoned |= self._connections
 
     @contextlib.asynccontextmanager
     async def stalled(self) -> AsyncIterator[None]:
@@ -100,16 +120,16 @@ class Proxy:
         self._connections.add(writer)
         self._accepted.set()
         try:
-            if not self._cut:
-                await self._forward(reader, writer)
+            with contextlib.suppress(OSError):  # its server does not listen: nor does this
+                if not self._cut:
+                    await self._forward(reader, writer)
         finally:
             writer.transport.abort()
-            self._connections.discard(writer)
+            self._forget(writer)
             self._handlers.discard(task)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, port = self._target.hostname, self._target.port
-        server_reader, server_writer = await asyncio.open_connection(host, port)
+        server_reader, server_writer = await self._connect()
         self._connections.add(server_writer)
         try:
             await asyncio.gather(
@@ -118,13 +138,34 @@ class Proxy:
             )
         finally:
             server_writer.transport.abort()
-            self._connections.discard(server_writer)
+            self._forget(server_writer)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        refused = OSError("no server")
+        for target in self._targets:
+            try:
+                return await asyncio.open_connection(target.hostname, target.port)
+            except OSError as error:
+                refused = error
+        raise refused
+
+    def _forget(self, writer: asyncio.StreamWriter) -> None:
+        self._connections.discard(writer)
+        self._abandoned.discard(writer)
+
+    async def _arrives(self, writer: asyncio.StreamWriter) -> bool:
+        """Whether what comes for this connection gets through, once it has been held up."""
+        if self._delay:
+            await asyncio.sleep(self._delay)
+        return writer not in self._abandoned
 
     async def _forward_request(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                if not await self._arrives(writer):
+                    continue
                 if not self._flowing.is_set():
                     allowed, data = data[: self._allowance], data[self._allowance :]
                     self._allowance -= len(allowed)
@@ -139,6 +180,8 @@ class Proxy:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                if not await self._arrives(writer):
+                    continue
                 if not self._answers_flow:
                     await self._flowing.wait()
                 writer.write(data)

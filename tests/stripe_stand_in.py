@@ -47,6 +47,11 @@ class StripeStandIn:
     largest_page: int = 100
     released: threading.Event = field(default_factory=threading.Event)
 
+    def let_go(self) -> None:
+        """End whatever hangs; what hangs from now on does so until the next time."""
+        released, self.released = self.released, threading.Event()
+        released.set()
+
     def answer(self, request: Request) -> tuple[int, Payload]:
         """The status and the body of an answer."""
         match request.path.strip("/").split("/"):

@@ -7,6 +7,7 @@ export default defineConfig({
   build: {
     target: "es2022",
     outDir: "dist-lib",
+    copyPublicDir: false,
     lib: { entry: "src/index.ts", formats: ["es"], fileName: "index", cssFileName: "style" },
     rolldownOptions: { external: [/^react/, /^@stripe\//, /^openapi-fetch/, /^swr/] },
   },

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from litestar import Litestar, Router
 
+from adapters.http.bodies import Bodies
 from adapters.http.config import PublicSettings, config_route
 from adapters.http.health import health_routes
 from adapters.http.openapi import openapi_config
@@ -22,11 +23,12 @@ def create_app(
     public: PublicSettings,
     checks: Sequence[HealthCheck],
     routes: Sequence[Router] = (),
+    bodies: Bodies | None = None,
 ) -> Litestar:
     """The application with everything it needs. `routes` are those that users have."""
     return Litestar(
         [
-            webhook_route(receive_webhook),
+            webhook_route(receive_webhook, bodies),
             config_route(public, prices),
             *health_routes(checks),
             *routes,

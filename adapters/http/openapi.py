@@ -53,6 +53,11 @@ _PROBLEMS: Final[Mapping[int, tuple[str, str, str]]] = {
         "subscription-not-found",
         "you have no such subscription",
     ),
+    408: (
+        "The body did not arrive in time.",
+        "body-too-slow",
+        "the body did not arrive in time: send it at once",
+    ),
     409: (
         "Not possible in the present state; the detail says what to do instead.",
         "already-subscribed",
@@ -79,9 +84,11 @@ _PROBLEMS: Final[Mapping[int, tuple[str, str, str]]] = {
         "something went wrong here: report the trace id to the operators",
     ),
     503: (
-        "Somebody we depend on is away; Retry-After says when to try again.",
+        "Somebody we depend on is away, or did not say what has become of a request "
+        "(`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does "
+        "nothing twice); Retry-After says when to try again.",
         "payment-provider-unavailable",
-        "the payment provider cannot be reached: nothing was changed, try again later",
+        "the payment provider cannot be reached: try again later",
     ),
 }
 _EXTRAS: Final[Mapping[int, dict[str, str]]] = {

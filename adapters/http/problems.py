@@ -12,10 +12,16 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
+from adapters.http.bodies import SlowBody
 from domain.errors import RuleViolation
 from ports.authentication import InvalidToken, KeysUnavailable
 from ports.inbox import Overloaded
-from ports.payment_provider import CardDeclined, ProviderRefused, ProviderUnavailable
+from ports.payment_provider import (
+    CardDeclined,
+    OutcomeUnknown,
+    ProviderRefused,
+    ProviderUnavailable,
+)
 from ports.purchases import OperationConflict
 from ports.unit_of_work import StorageUnavailable
 from ports.webhooks import RejectedWebhook
@@ -68,6 +74,16 @@ def try_again(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         "try-again",
         "nothing was recorded: send the same request again later",
         headers={"Retry-After": str(RETRY_AFTER)},
+    )
+
+
+def too_slow(_: Request[Any, Any, Any], error: SlowBody) -> Response[Any]:
+    """408: the body did not arrive; what is left of it is not waited for."""
+    return problem(
+        408,
+        "body-too-slow",
+        "the body did not arrive in time: send it at once",
+        headers={"Connection": "close"},
     )
 
 
@@ -148,8 +164,20 @@ def provider_unavailable(
     return problem(
         503,
         f"{whose}-provider-unavailable",
-        f"the {whose} provider cannot be reached: nothing was changed, try again later",
+        f"the {whose} provider cannot be reached: try again later",
         headers={"Retry-After": str(max(1, ceil(getattr(error, "retry_after", RETRY_AFTER))))},
+    )
+
+
+def outcome_unknown(_: Request[Any, Any, Any], error: OutcomeUnknown) -> Response[Any]:
+    """503: it may have been done. Where to see that, and that repeating it does nothing twice."""
+    log.warning("outcome_unknown", error=str(error))
+    return problem(
+        503,
+        "outcome-unknown",
+        "the payment provider did not say whether this was done: GET /api/payments/subscription "
+        "shows what is, and repeating the request does nothing twice",
+        headers={"Retry-After": str(max(1, ceil(error.retry_after)))},
     )
 
 
@@ -197,9 +225,11 @@ HANDLERS: Final[dict[type[Exception] | int, Any]] = {
     Refusal: refused,
     RuleViolation: against_the_rules,
     TooManyRequests: too_many_requests,
+    OutcomeUnknown: outcome_unknown,
     ProviderUnavailable: provider_unavailable,
     KeysUnavailable: provider_unavailable,
     Overloaded: try_again,
+    SlowBody: too_slow,
     StorageUnavailable: try_again,
     HTTPException: http_error,
     Exception: unexpected,

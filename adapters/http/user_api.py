@@ -88,6 +88,22 @@ class CustomerView(msgspec.Struct, rename="camel", frozen=True):
     name: str | None
 
 
+_SUBSCRIBE: Final = (
+    "This call is the purchase: make it when the buyer confirms. Where something is left to be "
+    "paid or a card to be given, the subscription is `incomplete` until `clientSecret` is "
+    "confirmed; a card on file is not charged before. Where `clientSecret` is null nothing is left "
+    "to confirm and the subscription has begun: the customer's credit covers the first invoice, or "
+    "within the trial a card is on file. Asked for again with the same price, it goes on with what "
+    "was begun; with another price, what was begun is closed, unless it was paid before."
+)
+_CHANGE: Final = (
+    "Charges what the preview of this price and date has shown, or nothing: a 409 "
+    "`preview-outdated` asks for a new preview. A declined card is a 402, and changes nothing: try "
+    "again with another card. Where the bank wants the card's holder, the change is `pending` "
+    "until `clientSecret` is confirmed. Repeating a request does nothing twice."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class UseCases:
     """Everything a user can do."""
@@ -218,6 +234,7 @@ def user_api(
         "/subscriptions",
         status_code=200,
         summary="Buy on our own page, with Stripe Elements",
+        description=_SUBSCRIBE,
         operation_id="subscribe",
         responses=user_responses(SubscriptionBegun, examples.BEGUN, 402, 409, 413, 422),
         middleware=once,
@@ -242,6 +259,7 @@ def user_api(
         "/subscriptions/{subscription_id:uuid}/preview",
         status_code=200,
         summary="What a change of plan would come to",
+        description="It can be confirmed for 15 minutes, by its `prorationDate`.",
         operation_id="previewPlanChange",
         responses=user_responses(PreviewView, examples.PREVIEW, 404, 409, 413, 422),
     )
@@ -265,6 +283,7 @@ def user_api(
     @patch(
         "/subscriptions/{subscription_id:uuid}",
         summary="Change the plan, at what the preview has shown",
+        description=_CHANGE,
         operation_id="changePlan",
         responses=user_responses(ChangeView, examples.CHANGED, 402, 404, 409, 413, 422),
         middleware=once,
@@ -286,6 +305,7 @@ def user_api(
         "/subscriptions/{subscription_id:uuid}",
         status_code=200,
         summary="Cancel, with the current period unless immediately",
+        description="A repeat is answered with what is, or once that is known here with a 409.",
         operation_id="cancelSubscription",
         responses=user_responses(SubscriptionView, examples.CANCELING, 404, 409),
     )

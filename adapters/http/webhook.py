@@ -9,6 +9,7 @@ from litestar import Request, post
 from litestar.handlers import HTTPRouteHandler
 
 from adapters.http import examples
+from adapters.http.bodies import Bodies
 from adapters.http.openapi import WEBHOOK_PATH, responses
 from service.receive_webhook import ReceiveWebhook
 
@@ -23,8 +24,11 @@ class WebhookAnswer(msgspec.Struct):
     duplicate: bool
 
 
-def webhook_route(receive_webhook: ReceiveWebhook) -> HTTPRouteHandler:
+def webhook_route(
+    receive_webhook: ReceiveWebhook, bodies: Bodies | None = None
+) -> HTTPRouteHandler:
     """The route, bound to its use case."""
+    held = bodies or Bodies()
 
     @post(
         WEBHOOK_PATH,
@@ -32,14 +36,15 @@ def webhook_route(receive_webhook: ReceiveWebhook) -> HTTPRouteHandler:
         request_max_body_size=LARGEST_BODY,
         summary="Take a webhook from Stripe",
         operation_id="receiveWebhook",
-        responses=responses(WebhookAnswer, examples.RECEIVED, 400, 413, 503),
+        responses=responses(WebhookAnswer, examples.RECEIVED, 400, 408, 413, 503),
     )
     async def webhook(request: Request[Any, Any, Any]) -> WebhookAnswer:
-        receipt = await receive_webhook(
-            await request.body(),
-            request.headers.get("stripe-signature"),
-            request.headers.get("traceparent"),
-        )
+        async with held.read(request) as body:
+            receipt = await receive_webhook(
+                body,
+                request.headers.get("stripe-signature"),
+                request.headers.get("traceparent"),
+            )
         return WebhookAnswer(receipt.received, receipt.duplicate)
 
     return webhook

@@ -30,6 +30,31 @@ class MemorySubscriptions:
             reverse=True,
         )
 
+    async def references(
+        self,
+        after: str,
+        *,
+        limit: int,
+        user_id: UUID | None = None,
+        subscription_id: UUID | None = None,
+    ) -> Sequence[str]:
+        """The next references of what messages were sent about, in their own order."""
+        found = sorted(
+            reference
+            for reference, known in self._transaction.read().subscriptions.items()
+            if reference > after
+            and known.version > 0
+            and user_id in (None, known.user_id)
+            and subscription_id in (None, known.id)
+        )
+        return found[:limit]
+
+    async def hold(
+        self, subscription_refs: Collection[str], *, wait: bool
+    ) -> Sequence[Subscription]:
+        """Find them: between this and the commit no other transaction gets a turn."""
+        return await self.find(subscription_refs)
+
     async def save(self, subscriptions: Sequence[Subscription]) -> None:
         """Insert or update by reference. The caller holds the lease of their partitions."""
         saved = {s.subscription_ref: s.draft() for s in subscriptions}

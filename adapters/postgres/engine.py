@@ -51,6 +51,7 @@ def create_engine(
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=_CONNECT_TIMEOUT,
+        hide_parameters=True,  # they are people's data, and errors are logged and kept
         pool_pre_ping=False,  # a dead connection fails its transaction, which is retried anyway
         connect_args={
             "timeout": _CONNECT_TIMEOUT,
@@ -100,6 +101,8 @@ def _explain(error: DBAPIError) -> str:
             return "the role of DATABASE_URL lacks a privilege on the schema payments: grant it"
         case "3D000":
             return "the database that DATABASE_URL names does not exist: create it"
+        case "42704":
+            return "the role to grant to does not exist: create it first (CREATE ROLE … LOGIN)"
         case "28000" | "28P01":
             return "the server refuses the user or the password of DATABASE_URL: correct them"
         case "":

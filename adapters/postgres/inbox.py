@@ -79,7 +79,7 @@ _SETTLE: Final = sa.text(
     f" SELECT pg_notify('{SETTLED_CHANNEL}', event_id) FROM settled"
     f" WHERE outcome IS NOT NULL AND event_id LIKE '{OWN_EVENT}%'"
 )
-_STATE: Final = sa.func.coalesce(
+STATE: Final = sa.func.coalesce(
     t.c.outcome,
     sa.case(
         (t.c.attempt_count > 0, str(State.RETRYING)),
@@ -201,11 +201,11 @@ class PostgresInbox:
 
     async def find(self, query: WebhookQuery) -> Sequence[KeptWebhook]:
         """The webhooks that fit the query, the newest first."""
-        wanted = sa.select(t, _STATE.label("state")).order_by(t.c.seq.desc()).limit(query.limit)
+        wanted = sa.select(t, STATE.label("state")).order_by(t.c.seq.desc()).limit(query.limit)
         if query.event_ids is not None:
             wanted = wanted.where(t.c.event_id.in_(query.event_ids))
         if query.states is not None:
-            wanted = wanted.where(_STATE.in_(query.states))
+            wanted = wanted.where(STATE.in_(query.states))
         if query.event_type is not None:
             wanted = wanted.where(t.c.event_type == query.event_type)
         return [
@@ -226,7 +226,7 @@ class PostgresInbox:
     async def count_by_state(self) -> Mapping[str, int]:
         """How many webhooks are kept in each State and Outcome; those without any are left out."""
         rows = await self._connection.execute(
-            sa.select(_STATE.label("state"), sa.func.count().label("kept")).group_by(_STATE)
+            sa.select(STATE.label("state"), sa.func.count().label("kept")).group_by(STATE)
         )
         return {row.state: row.kept for row in rows}
 
@@ -234,7 +234,8 @@ class PostgresInbox:
         """Make these due at once, as if they had just come in."""
         await self._connection.execute(
             sa.update(t)
-            .where(t.c.event_id.in_(event_ids))
+            # Its payload may just have been erased, and without one nothing can be done.
+            .where(t.c.event_id.in_(event_ids), t.c.payload.is_not(None))
             .values(
                 processed=False,
                 processed_at=None,

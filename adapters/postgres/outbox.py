@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from adapters.postgres.arrays import as_arrays, insert_arrays
+from adapters.postgres.arrays import as_arrays, unnest
 from adapters.postgres.fence import hold_share
 from adapters.postgres.tables import outbox_events as t
 from ports.outbox import Message
@@ -27,12 +27,22 @@ _ADDED: Final = (
     "partition",
     "must_be_routed",
 )
+# What takes no number gets one below zero, so that a subscription may have several of them. The
+# caller holds the subscription's row or its partition, so that nobody takes the same one.
+_NUMBER: Final = (
+    "CASE WHEN new.version > 0 THEN new.version ELSE (SELECT LEAST(min(o.version), 0) - 1"
+    f" FROM {t.fullname} o WHERE o.subscription_id = new.subscription_id) END"
+)
 _ADD: Final = sa.text(
-    f"WITH written AS ({insert_arrays(t, _ADDED, 'RETURNING id')})"
+    f"WITH written AS (INSERT INTO {t.fullname} ({', '.join(_ADDED)})"
+    f" SELECT {', '.join(_NUMBER if name == 'version' else name for name in _ADDED)}"
+    f" FROM {unnest(t, _ADDED)}"
+    " RETURNING id)"
     f" SELECT pg_notify('{Stage.OUTBOX}', '') FROM written LIMIT 1"
 )
 _CLAIM: Final = sa.text(
-    "SELECT id, subscription_id, ordering_key, version, type, body, must_be_routed"
+    "SELECT id, subscription_id, ordering_key, GREATEST(version, 0) AS version, type, body,"
+    " must_be_routed"
     f" FROM {t.fullname} WHERE published_at IS NULL AND unrouted_at IS NULL"
     " AND partition = ANY(CAST(:partitions AS smallint[]))"
     " AND subscription_id <> ALL(CAST(:excluding AS uuid[]))"

@@ -39,6 +39,43 @@ class PostgresSubscriptions:
         )
         return [_read(row) for row in rows]
 
+    async def references(
+        self,
+        after: str,
+        *,
+        limit: int,
+        user_id: UUID | None = None,
+        subscription_id: UUID | None = None,
+    ) -> Sequence[str]:
+        """The next references of what messages were sent about, in their own order."""
+        wanted = (
+            sa.select(t.c.stripe_subscription_id)
+            .where(t.c.stripe_subscription_id > after, t.c.version > 0)
+            .order_by(t.c.stripe_subscription_id)
+            .limit(limit)
+        )
+        if user_id is not None:
+            wanted = wanted.where(t.c.user_id == user_id)
+        if subscription_id is not None:
+            wanted = wanted.where(t.c.id == subscription_id)
+        return list(await self._connection.scalars(wanted))
+
+    async def hold(
+        self, subscription_refs: Collection[str], *, wait: bool
+    ) -> Sequence[Subscription]:
+        """Lock these rows until the end of the transaction.
+
+        Whoever writes messages about a subscription saves it first, in the same transaction, and
+        so waits here: what it writes is numbered after what the holder wrote.
+        """
+        wanted = sa.literal(list(subscription_refs), sa.ARRAY(sa.Text))
+        rows = await self._connection.execute(
+            sa.select(t)
+            .where(t.c.stripe_subscription_id == sa.any_(wanted))
+            .with_for_update(key_share=True, skip_locked=not wait)
+        )
+        return [_read(row) for row in rows]
+
     async def save(self, subscriptions: Sequence[Subscription]) -> None:
         """Insert or update by reference. The caller holds the lease of their partitions."""
         if subscriptions:

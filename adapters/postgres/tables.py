@@ -101,6 +101,12 @@ stripe_webhook_events = sa.Table(
         "waiting_for",
         postgresql_where=sa.text("waiting_for IS NOT NULL"),
     ),
+    # What may have to be erased, in the order in which its time comes; see retention.py.
+    sa.Index(
+        "ix_stripe_webhook_events_erasable",
+        "created_at",
+        postgresql_where=sa.text("processed AND payload IS NOT NULL"),
+    ),
 )
 
 subscriptions = sa.Table(
@@ -144,6 +150,7 @@ outbox_events = sa.Table(
     metadata,
     _id(),
     sa.Column("subscription_id", UUID(as_uuid=True), nullable=False),
+    # Below zero where it takes no number of the sequence: -1, -2, … per subscription.
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("type", sa.String(100), nullable=False),
     sa.Column("body", BYTEA, nullable=False),
@@ -160,6 +167,11 @@ outbox_events = sa.Table(
         "ix_outbox_events_pending",
         "seq",
         postgresql_where=sa.text("published_at IS NULL AND unrouted_at IS NULL"),
+    ),
+    sa.Index(
+        "ix_outbox_events_done",
+        "created_at",
+        postgresql_where=sa.text("published_at IS NOT NULL OR unrouted_at IS NOT NULL"),
     ),
 )
 
@@ -220,4 +232,36 @@ duplicate_subscriptions = sa.Table(
     sa.Column("subscription_id", UUID(as_uuid=True), primary_key=True),
     sa.Column("user_id", UUID(as_uuid=True), nullable=False),
     _created_at(),
+)
+
+# When each periodic job is due again; whoever moves the date on has taken the job.
+scheduled_jobs = sa.Table(
+    "scheduled_jobs",
+    metadata,
+    sa.Column("name", sa.String(50), primary_key=True),
+    sa.Column("due_at", _moment, nullable=False),
+)
+
+# What users were shown of changes of plan; a change is held to it. Amounts in minor units.
+plan_change_previews = sa.Table(
+    "plan_change_previews",
+    metadata,
+    sa.Column("subscription_id", UUID(as_uuid=True), primary_key=True),
+    sa.Column("price_ref", sa.String(255), primary_key=True),
+    sa.Column("proration_date", _moment, primary_key=True),
+    sa.Column("old_price_ref", sa.String(255), nullable=False),
+    sa.Column("due_now", sa.BigInteger, nullable=False),
+    sa.Column("sum_of_lines", sa.BigInteger, nullable=False),
+    sa.Column("currency", sa.String(3), nullable=False),
+    _created_at(),
+    sa.Index("ix_plan_change_previews_created_at", "created_at"),
+)
+
+# What one request at a time may do. A claim whose holder died runs out.
+claims = sa.Table(
+    "claims",
+    metadata,
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("holder", UUID(as_uuid=True), nullable=False),
+    sa.Column("expires_at", _moment, nullable=False),
 )

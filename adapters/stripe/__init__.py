@@ -8,4 +8,5 @@ api          the official SDK: time-outs, retries, errors in our terms
 circuit      and fast failure while Stripe is down
 answers      what we rely on in Stripe's answers, beyond shapes
 payment_provider, purchases, billing, catalog   the ports of these names, on top of api
+records      its lists, page by page; the port provider_records
 """

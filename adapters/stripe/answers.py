@@ -43,9 +43,49 @@ class SetupIntent(shapes.Expanded):
 
 
 class LatestInvoice(msgspec.Struct):
-    id: str | None = None
+    id: str
+    status: str | None = None
+    currency: str = ""
+    amount_due: int = 0
     confirmation_secret: Secret | None = None
     hosted_invoice_url: str | None = None
+
+
+class PendingItem(msgspec.Struct):
+    price: shapes.Price | str | None = None
+
+
+class PendingUpdate(msgspec.Struct):
+    subscription_items: list[PendingItem] | None = None
+
+    @property
+    def price_ref(self) -> str | None:
+        """The price it changes to, where it is a single one."""
+        prices = [item.price for item in self.subscription_items or ()]
+        if len(prices) != 1:
+            return None
+        [price] = prices
+        return price.id if isinstance(price, shapes.Price) else price
+
+
+class PaymentError(msgspec.Struct):
+    code: str | None = None
+    decline_code: str | None = None
+
+
+class PaymentIntent(msgspec.Struct):
+    id: str
+    status: str
+    last_payment_error: PaymentError | None = None
+
+
+class Payment(msgspec.Struct):
+    payment_intent: PaymentIntent | str | None = None
+
+
+class InvoicePayment(msgspec.Struct):
+    payment: Payment
+    is_default: bool = True
 
 
 class Subscription(shapes.Subscription):
@@ -55,7 +95,7 @@ class Subscription(shapes.Subscription):
     livemode: bool = False
     latest_invoice: LatestInvoice | str | None = None
     pending_setup_intent: SetupIntent | str | None = None
-    pending_update: dict[str, Any] | None = None
+    pending_update: PendingUpdate | None = None
 
     def item_with(self, price_ref: str | None) -> SubscriptionItem | None:
         """The item with this price."""
@@ -127,6 +167,10 @@ class Invoice(msgspec.Struct):
     invoice_pdf: str | None = None
 
 
+class Customer(msgspec.Struct):
+    deleted: bool = False
+
+
 class Referred(msgspec.Struct):
     """Any object, by its id."""
 
@@ -152,8 +196,13 @@ def _to_subscription(seen: Subscription, prices: PriceList) -> ProviderSubscript
         price=_amount(price),
         item_ref=item.id if item else None,
         fingerprint=terms_of(seen.metadata),
-        change_pending=seen.pending_update is not None,
     )
+
+
+def latest_invoice_of(seen: Subscription) -> str | None:
+    """The reference of a subscription's latest invoice."""
+    invoice = seen.latest_invoice
+    return invoice.id if isinstance(invoice, LatestInvoice) else invoice
 
 
 def terms_of(metadata: dict[str, Any] | None) -> str | None:

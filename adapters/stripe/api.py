@@ -15,6 +15,8 @@ from adapters.stripe.circuit import Circuit, CircuitOpen
 from domain.errors import InvalidMoney
 from ports.payment_provider import (
     CardDeclined,
+    CustomerMissing,
+    OutcomeUnknown,
     ProviderRefused,
     ProviderUnavailable,
     RecordedFailure,
@@ -34,6 +36,9 @@ RETRIES: Final = 2
 
 # Stripe's word for it. A 404 alone says nothing: a proxy or a wrong address answers one, too.
 MISSING: Final = "resource_missing"
+
+# Methods of the SDK that change nothing. What fails of any other may have been done all the same.
+_READS: Final = ("create_preview", "list", "retrieve", "search")
 
 # A thief should not learn that the card is known to be stolen. (Stripe: Declines)
 _NOT_FOR_THE_PAYER: Final = frozenset(
@@ -62,7 +67,9 @@ class StripeApi:
     async def call(self, method: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a method of the SDK.
 
-        Raises ProviderUnavailable, ProviderRefused, CardDeclined and OperationConflict.
+        Raises ProviderUnavailable, OutcomeUnknown where it may have been done all the same,
+        RecordedFailure (of calls with a key of ours), ProviderRefused, CustomerMissing,
+        CardDeclined and OperationConflict.
         """
         operation = method.__qualname__.removesuffix("_async")
         try:
@@ -82,7 +89,8 @@ class StripeApi:
                     http_status=error.http_status,
                     request_id=error.request_id,
                 )
-            raise _translate(operation, error) from error
+            named = any(isinstance(arg, dict) and "idempotency_key" in arg for arg in args)
+            raise _translate(operation, error, named=named) from error
         self._circuit.record(answered=True)
         return answer
 
@@ -122,6 +130,15 @@ def readable() -> Iterator[None]:
         raise ProviderUnavailable(f"Stripe answered in a shape we do not know: {error}") from error
 
 
+@contextmanager
+def any_failure_is_absence() -> Iterator[None]:
+    """Whoever asks for the truth gets it or tries again later: nothing can be refused to them."""
+    try:
+        yield
+    except ProviderRefused as refusal:
+        raise ProviderUnavailable(str(refusal)) from refusal
+
+
 def _is_outage(error: stripe.StripeError) -> bool:
     status = error.http_status
     return status is None or status == 429 or status >= 500
@@ -133,19 +150,37 @@ def _is_replayed(error: stripe.StripeError) -> bool:
     return headers.get("idempotent-replayed") == "true"
 
 
-def _translate(operation: str, error: stripe.StripeError) -> Exception:
+def declined(code: str | None, decline_code: str | None) -> CardDeclined:
+    """Why a card was declined, as far as whoever holds it may know."""
+    reason = "generic_decline" if decline_code in _NOT_FOR_THE_PAYER else decline_code
+    return CardDeclined(code or "card_declined", reason)
+
+
+def _translate(operation: str, error: stripe.StripeError, *, named: bool) -> Exception:
     match error:
-        case stripe.CardError():
-            reason = error.error.decline_code if error.error else None
-            if reason in _NOT_FOR_THE_PAYER:
-                reason = "generic_decline"
-            return CardDeclined(error.code or "card_declined", reason)
+        # One that is repeated from its record says nothing of the card that is there now.
+        case stripe.CardError() if not (named and _is_replayed(error)):
+            return declined(error.code, error.error.decline_code if error.error else None)
         case stripe.IdempotencyError():
             return OperationConflict(f"{operation} was asked for with other terms")
+        case stripe.InvalidRequestError(param="customer", code="resource_missing"):
+            return CustomerMissing(operation, error.code)
         case stripe.InvalidRequestError() if error.http_status != 404 or error.code == MISSING:
             return ProviderRefused(operation, error.code)
         case _:
             # Keys that are wrong or lack a right end here too: that is ours to mend, not theirs.
             status = f" (HTTP {error.http_status})" if error.http_status else ""
-            kind = RecordedFailure if _is_replayed(error) else ProviderUnavailable
-            return kind(f"Stripe did not answer {operation}: {type(error).__name__}{status}")
+            return _absence(operation, error, named=named)(
+                f"Stripe did not answer {operation}: {type(error).__name__}{status}"
+            )
+
+
+def _absence(
+    operation: str, error: stripe.StripeError, *, named: bool
+) -> type[ProviderUnavailable]:
+    if named and _is_replayed(error):
+        return RecordedFailure
+    turned_away = error.http_status is not None and error.http_status < 500
+    if turned_away or operation.rpartition(".")[2] in _READS:
+        return ProviderUnavailable
+    return OutcomeUnknown

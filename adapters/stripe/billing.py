@@ -1,8 +1,7 @@
 """Changes of plan, cancellations and invoices of running subscriptions.
 
-Only what charges has an idempotency key. Scheduling an end, taking it back and ending at once
-set a state, so that doing them twice is the same as once; and a key would replay the answer of
-yesterday's cancellation to today's.
+Only what charges has an idempotency key. Everything else sets a state, so that doing it twice is
+the same as once; and a key would replay the answer of yesterday's cancellation to today's.
 """
 
 from __future__ import annotations
@@ -13,21 +12,23 @@ import stripe
 
 from adapters.stripe import answers
 from adapters.stripe.answers import to_subscription
-from adapters.stripe.api import StripeApi, as_shape, once, readable
+from adapters.stripe.api import StripeApi, as_shape, declined, once, readable
+from adapters.stripe.open_payments import OpenPayments
 from adapters.stripe.translation import moment
 from domain.money import Money
 from domain.plans import PriceList
 from ports.billing import (
-    ChangedPlan,
     ChangePreview,
     Invoice,
     InvoicePage,
+    PendingChange,
     PlanChange,
+    PlanState,
     PreviewLine,
     Settlement,
 )
 from ports.payment_provider import ProviderRefused
-from ports.purchases import ProviderSubscription
+from ports.purchases import Closing, ProviderSubscription
 
 if TYPE_CHECKING:  # the SDK has these for type checkers alone
     from stripe.params import InvoiceListParams, SubscriptionUpdateParams
@@ -50,6 +51,7 @@ class StripeBilling:
         self._api = api
         self._v1 = api.v1
         self._prices = prices
+        self._open_payments = OpenPayments(api)
 
     async def find_subscription(self, subscription_ref: str) -> ProviderSubscription | None:
         """The subscription as it is now; None where Stripe knows none."""
@@ -86,35 +88,41 @@ class StripeBilling:
             due_now=Money(max(0, preview.amount_due) if at_once else 0, preview.currency.lower()),
         )
 
-    async def change_plan(self, change: PlanChange) -> ChangedPlan:
-        """Change the plan."""
-        seconds = int(change.proration_date.timestamp())
+    async def plan_state(self, subscription_ref: str) -> PlanState | None:
+        """The plan as it is now; None where Stripe knows no such subscription."""
+        found = await self._api.find(
+            self._v1.subscriptions.retrieve_async,
+            subscription_ref,
+            {"expand": ["latest_invoice.confirmation_secret"]},
+        )
+        if found is None:
+            return None
+        seen = as_shape(answers.Subscription, found)
+        return PlanState(
+            to_subscription(seen, self._prices),
+            answers.latest_invoice_of(seen),
+            await self._pending_change(seen),
+        )
+
+    async def change_plan(self, change: PlanChange, *, operation: str) -> None:
+        """Ask for the change."""
         params: SubscriptionUpdateParams = {
             "items": [_new_item(change)],
             "proration_behavior": _PRORATION[change.settlement],
-            "expand": ["latest_invoice.confirmation_secret"],
         }
         if change.settlement is not Settlement.FREE:
-            params["proration_date"] = seconds
+            params["proration_date"] = int(change.proration_date.timestamp())
+        reference = change.subscription.subscription_ref
         if change.settlement is Settlement.AT_ONCE:
             params["payment_behavior"] = "pending_if_incomplete"
-        reference, old = change.subscription.subscription_ref, change.subscription.snapshot
-        key = f"change:{reference}:{old.price_ref}:{change.new_price_ref}:{seconds}"
-        found = await self._api.call(
-            self._v1.subscriptions.update_async, reference, params, once(key)
-        )
-        seen = as_shape(answers.Subscription, found)
-        subscription = to_subscription(seen, self._prices)
-        invoice = seen.latest_invoice
-        if seen.pending_update is None or not isinstance(invoice, answers.LatestInvoice):
-            return ChangedPlan(subscription, pending=seen.pending_update is not None)
-        secret = invoice.confirmation_secret
-        return ChangedPlan(
-            subscription,
-            pending=True,
-            client_secret=secret.client_secret if secret else None,
-            hosted_invoice_url=invoice.hosted_invoice_url,
-        )
+            key = once(operation)
+            await self._api.call(self._v1.subscriptions.update_async, reference, params, key)
+        else:
+            await self._api.call(self._v1.subscriptions.update_async, reference, params)
+
+    async def give_up_payment(self, invoice_ref: str) -> Closing:
+        """Void it; a change that waits for it is discarded. (Stripe: Pending updates)"""
+        return await self._open_payments.void(invoice_ref)
 
     async def schedule_cancellation(self, subscription_ref: str) -> ProviderSubscription:
         """Have it end with the current period."""
@@ -158,6 +166,27 @@ class StripeBilling:
         return self._subscription(
             await self._api.call(self._v1.subscriptions.update_async, subscription_ref, params)
         )
+
+    async def _pending_change(self, seen: answers.Subscription) -> PendingChange | None:
+        """The change that waits; its invoice is the latest one. (Stripe: Pending updates)"""
+        pending, invoice = seen.pending_update, seen.latest_invoice
+        if pending is None or not isinstance(invoice, answers.LatestInvoice):
+            return None
+        intent = await self._open_payments.intent_of(invoice.id)
+        error = intent.last_payment_error if intent else None
+        waits_for_a_card = intent is not None and intent.status == "requires_payment_method"
+        secret = invoice.confirmation_secret
+        with readable():
+            return PendingChange(
+                price_ref=pending.price_ref,
+                invoice_ref=invoice.id,
+                due=Money(invoice.amount_due, invoice.currency.lower()),
+                client_secret=secret.client_secret if secret else None,
+                hosted_invoice_url=invoice.hosted_invoice_url,
+                declined=declined(error.code, error.decline_code)
+                if error and waits_for_a_card
+                else None,
+            )
 
     def _subscription(self, found: stripe.Subscription) -> ProviderSubscription:
         return to_subscription(as_shape(answers.Subscription, found), self._prices)

@@ -27,7 +27,7 @@ class StripeCatalog:
     async def publish(self, offer: Offer) -> Published:
         """Make sure that this offer is sold under its lookup key."""
         found = await self._find(offer)
-        if found is not None and _sells(found, offer):
+        if found is not None and sells(found, offer):
             return Published(offer, found.id or "", Publication.UNCHANGED)
         product = reference(found.product) if found else None
         params: PriceCreateParams = {
@@ -65,7 +65,8 @@ class StripeCatalog:
         return product
 
 
-def _sells(price: answers.Price, offer: Offer) -> bool:
+def sells(price: answers.Price, offer: Offer) -> bool:
+    """Whether this is the price that the offer asks for."""
     interval = price.recurring.interval if price.recurring else None
     return price.active and (price.unit_amount, price.currency, interval) == (
         offer.price.amount,

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from adapters.stripe import shapes
-from adapters.stripe.api import StripeApi, as_shape, readable
+from adapters.stripe.api import StripeApi, any_failure_is_absence, as_shape, readable
 from adapters.stripe.shapes import reference
 from adapters.stripe.translation import clean, email_of, moment, to_snapshot, user_of
 from domain.plans import Offer, PriceList
 from domain.subscription import Snapshot
-from ports.payment_provider import (
-    Prices,
-    ProviderCustomer,
-    ProviderRefused,
-    ProviderUnavailable,
-)
+from ports.payment_provider import Prices, ProviderCustomer
 
 if TYPE_CHECKING:  # the SDK has these for type checkers alone
     from stripe.params import PriceListParams
@@ -36,7 +30,7 @@ class StripePaymentProvider:
 
     async def fetch_customer(self, customer_ref: str) -> ProviderCustomer | None:
         """The customer as it is now; None where Stripe knows none."""
-        with _any_failure_is_absence():
+        with any_failure_is_absence():
             found = await self._api.find(self._v1.customers.retrieve_async, customer_ref)
         if found is None:
             return None
@@ -53,7 +47,7 @@ class StripePaymentProvider:
 
     async def fetch_subscription(self, subscription_ref: str) -> Snapshot | None:
         """The subscription as it is now; None where Stripe knows none."""
-        with _any_failure_is_absence():
+        with any_failure_is_absence():
             found = await self._api.find(self._v1.subscriptions.retrieve_async, subscription_ref)
         if found is None:
             return None
@@ -92,7 +86,7 @@ class StripePaymentProvider:
         found: list[shapes.Price] = []
         params["limit"] = _PAGE
         while True:
-            with _any_failure_is_absence():
+            with any_failure_is_absence():
                 answer = await self._api.find(self._v1.prices.list_async, params)
             if answer is None:
                 return found
@@ -106,12 +100,3 @@ class StripePaymentProvider:
 
 def _interval(price: shapes.Price) -> str | None:
     return price.recurring.interval if price.recurring else None
-
-
-@contextmanager
-def _any_failure_is_absence() -> Iterator[None]:
-    """Whoever asks for the truth gets it or tries again later: nothing can be refused to them."""
-    try:
-        yield
-    except ProviderRefused as refusal:
-        raise ProviderUnavailable(str(refusal)) from refusal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +13,7 @@ import stripe
 from adapters.stripe import answers
 from adapters.stripe.answers import TERMS, terms_of, to_subscription
 from adapters.stripe.api import StripeApi, as_shape, once, readable
+from adapters.stripe.open_payments import OpenPayments
 from adapters.stripe.shapes import reference
 from adapters.stripe.translation import moment, user_of
 from domain.plans import PriceList
@@ -22,6 +22,7 @@ from ports.payment_provider import ProviderRefused, ProviderUnavailable
 from ports.purchases import (
     Checkout,
     CheckoutStatus,
+    Closing,
     FirstPayment,
     History,
     IntentType,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # the SDK has these for type checkers alone
 
 # The most that Stripe lists at once. (Stripe: Pagination)
 _PAGE: Final = 100
+_ENDED: Final = ("canceled", "incomplete_expired")
 # What a first payment needs, which otherwise would be ids only.
 _SECRETS: Final = ["latest_invoice.confirmation_secret", "pending_setup_intent"]
 
@@ -47,6 +49,7 @@ class StripePurchases:
         self._api = api
         self._v1 = api.v1
         self._prices = prices
+        self._open_payments = OpenPayments(api)
 
     async def create_customer(
         self, user_id: UUID, email: str, name: str | None, *, operation: str
@@ -63,15 +66,23 @@ class StripePurchases:
         return as_shape(answers.Referred, created).id
 
     async def history(self, customer_ref: str) -> History:
-        """What the customer has bought and tried to buy, the newest first as Stripe lists it."""
-        subscriptions, checkouts = await asyncio.gather(
-            self._api.call(
-                self._v1.subscriptions.list_async,
-                {"customer": customer_ref, "status": "all", "limit": _PAGE},
-            ),
-            self._api.call(
-                self._v1.checkout.sessions.list_async, {"customer": customer_ref, "limit": _PAGE}
-            ),
+        """What the customer has bought and tried to buy, the newest first as Stripe lists it.
+
+        Not both at once: a Checkout that is finished between the two shows as open, or as a
+        subscription, but must not be missed in both.
+        """
+        checkouts = await self._api.call(
+            self._v1.checkout.sessions.list_async, {"customer": customer_ref, "limit": _PAGE}
+        )
+        subscriptions = await self._api.call(
+            self._v1.subscriptions.list_async,
+            {
+                "customer": customer_ref,
+                "status": "all",
+                "limit": _PAGE,
+                # One that has succeeded may stand there for a moment longer.
+                "expand": ["data.pending_setup_intent"],
+            },
         )
         return History(
             [
@@ -112,11 +123,14 @@ class StripePurchases:
         return None if found is None else _checkout(found)
 
     async def expire_checkout(self, session_ref: str) -> bool:
-        """Make sure that it cannot be finished any more; False where it just was."""
+        """Make sure that it cannot be finished any more; False where it was finished before."""
         try:
             await self._api.call(self._v1.checkout.sessions.expire_async, session_ref)
         except ProviderRefused:
-            return False
+            found = await self.find_checkout(session_ref)
+            if found is None or found.status is CheckoutStatus.OPEN:
+                raise
+            return found.status is CheckoutStatus.EXPIRED
         return True
 
     async def subscribe(
@@ -144,9 +158,23 @@ class StripePurchases:
         )
         return None if found is None else self._first_payment(found)
 
-    async def abandon(self, subscription_ref: str) -> None:
-        """End a subscription that was begun and never confirmed."""
-        await self._api.find(self._v1.subscriptions.cancel_async, subscription_ref)
+    async def close_attempt(self, subscription_ref: str) -> Closing:
+        """End a subscription that was begun and never confirmed; never one that was paid.
+
+        To cancel it would keep the money of a payment that has just succeeded. So what could
+        still succeed is taken back first; only then nothing is lost by canceling.
+        """
+        found = await self._api.find(
+            self._v1.subscriptions.retrieve_async, subscription_ref, {"expand": [*_SECRETS]}
+        )
+        if found is None:
+            return Closing.CLOSED
+        closing = await self._close_what_is_open(as_shape(answers.Subscription, found))
+        if closing is None:
+            # Voiding its first invoice has ended it already (Stripe: Subscription statuses), and
+            # then Stripe knows no such subscription to cancel.
+            await self._api.find(self._v1.subscriptions.cancel_async, subscription_ref)
+        return closing or Closing.CLOSED
 
     async def open_portal(self, customer_ref: str, return_url: str) -> str:
         """The address of a page on which the customer manages cards and invoices."""
@@ -155,6 +183,19 @@ class StripePurchases:
             {"customer": customer_ref, "return_url": return_url},
         )
         return as_shape(answers.PortalSession, session).url
+
+    async def report_deletion(
+        self, customer_ref: str, at: datetime, *, livemode: bool
+    ) -> ReceivedWebhook | None:
+        """That Stripe has no such customer any more, in the form of a webhook; None where it has.
+
+        A deleted customer is answered without anything but its id.
+        """
+        found = await self._api.find(self._v1.customers.retrieve_async, customer_ref)
+        if found is not None and not as_shape(answers.Customer, found).deleted:
+            return None
+        customer = {"id": customer_ref, "object": "customer"}
+        return _own_webhook(f"{customer_ref}:deleted", "customer.deleted", customer, at, livemode)
 
     async def report(self, subscription_ref: str, as_of: datetime | None) -> ReceivedWebhook | None:
         """The subscription as it is now, in the form of a webhook."""
@@ -165,27 +206,12 @@ class StripePurchases:
         created = as_of.replace(microsecond=0) if as_of else moment(seen.created)
         if created is None:
             raise ProviderUnavailable("Stripe answered with a subscription that has no date")
-        event_type = f"customer.subscription.{'updated' if as_of else 'created'}"
-        event: dict[str, Any] = {
-            "object": "event",
-            "type": event_type,
-            "created": int(created.timestamp()),
-            "livemode": seen.livemode,
-            "api_version": stripe.api_version,
-            "data": {"object": found.to_dict()},
-        }
-        digest = sha256(msgspec.json.encode(event, order="sorted")).hexdigest()
-        event["id"] = f"{OWN_EVENT}{subscription_ref}:{digest[:32]}"
-        return ReceivedWebhook(
-            event_id=event["id"],
-            event_type=event_type,
-            ordering_key=subscription_ref,
-            livemode=seen.livemode,
-            api_version=stripe.api_version,
-            created=created,
-            payload=msgspec.json.encode(event),
-            traceparent="",
-        )
+        event_type = f"customer.subscription.{_what_happened(seen, as_of)}"
+        about = found.to_dict()
+        content = [event_type, int(created.timestamp()), about]
+        digest = sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+        name = f"{subscription_ref}:{digest[:32]}"
+        return _own_webhook(name, event_type, about, created, seen.livemode)
 
     async def _search_customer(self, user_id: UUID) -> str:
         found = await self._api.call(
@@ -195,16 +221,64 @@ class StripePurchases:
             raise ProviderUnavailable("Stripe does not find the customer yet", retry_after=60)
         return as_shape(answers.Referred, found.data[0]).id
 
+    async def _close_what_is_open(self, seen: answers.Subscription) -> Closing | None:
+        """None where it is closed and only the subscription is left to be ended."""
+        setup = seen.pending_setup_intent
+        if seen.status == "incomplete":
+            invoice_ref = answers.latest_invoice_of(seen)
+            closing = await self._open_payments.void(invoice_ref) if invoice_ref else Closing.CLOSED
+        elif seen.status in _ENDED:
+            return Closing.CLOSED
+        elif isinstance(setup, answers.SetupIntent):
+            closing = await self._open_payments.cancel_setup(setup.id)
+        else:
+            return Closing.FINISHED
+        return None if closing is Closing.CLOSED else closing
+
     def _first_payment(self, found: stripe.Subscription) -> FirstPayment:
         seen = as_shape(answers.Subscription, found)
         subscription = to_subscription(seen, self._prices)
         setup, invoice = seen.pending_setup_intent, seen.latest_invoice
-        if isinstance(setup, answers.SetupIntent) and setup.client_secret:
-            return FirstPayment(subscription, setup.client_secret, IntentType.SETUP)
+        if isinstance(setup, answers.SetupIntent):
+            dead = setup.status == "canceled" or not setup.client_secret
+            secret = None if dead else setup.client_secret
+            return FirstPayment(subscription, secret, IntentType.SETUP if secret else None)
         if isinstance(invoice, answers.LatestInvoice) and invoice.confirmation_secret:
             secret = invoice.confirmation_secret.client_secret
             return FirstPayment(subscription, secret, IntentType.PAYMENT if secret else None)
         return FirstPayment(subscription, None, None)
+
+
+def _what_happened(seen: answers.Subscription, as_of: datetime | None) -> str:
+    """The kind of event that ranks with what was applied last, or before all there is."""
+    if as_of is None:
+        return "created"
+    return "deleted" if seen.status in ("canceled", "incomplete_expired") else "updated"
+
+
+def _own_webhook(
+    name: str, event_type: str, about: dict[str, Any], created: datetime, livemode: bool
+) -> ReceivedWebhook:
+    """What Stripe says of an object now, as it would be told by a webhook."""
+    event: dict[str, Any] = {
+        "id": f"{OWN_EVENT}{name}",
+        "object": "event",
+        "type": event_type,
+        "created": int(created.timestamp()),
+        "livemode": livemode,
+        "api_version": stripe.api_version,
+        "data": {"object": about},
+    }
+    return ReceivedWebhook(
+        event_id=event["id"],
+        event_type=event_type,
+        ordering_key=about["id"],
+        livemode=livemode,
+        api_version=stripe.api_version,
+        created=created,
+        payload=msgspec.json.encode(event),
+        traceparent="",
+    )
 
 
 def _metadata(user_id: UUID, terms: Terms) -> dict[str, str]:

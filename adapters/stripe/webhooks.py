@@ -54,29 +54,7 @@ class StripeWebhooks:
     ) -> ReceivedWebhook:
         """Check the signature over the raw bytes and read the envelope."""
         signatures.verify(payload, signature, self._secrets, now)
-        envelope = _read_envelope(payload)
-        event_id, event_type = envelope.id or "", envelope.type or ""
-        if envelope.object == _THIN_EVENT:
-            raise RejectedWebhook(
-                RejectionReason.THIN_EVENT,
-                "this endpoint takes snapshot (v1) events: change the destination's payload style",
-            )
-        created = _moment(envelope.created)
-        if not _EVENT_ID.fullmatch(event_id) or not _EVENT_TYPE.fullmatch(event_type):
-            raise _not_an_event("id and type")
-        if envelope.object != "event" or created is None or not _is_object(envelope.data):
-            raise _not_an_event("object, created and data")
-        version = envelope.api_version
-        return ReceivedWebhook(
-            event_id=event_id,
-            event_type=event_type,
-            ordering_key=_ordering_key(envelope.data) or event_id,
-            livemode=envelope.livemode,
-            api_version=version if version and _API_VERSION.fullmatch(version) else None,
-            created=created,
-            payload=payload,
-            traceparent=traceparent,
-        )
+        return read_event(payload, traceparent=traceparent)
 
     def translate(self, webhook: ClaimedWebhook) -> Command | Unhandled:
         """What a stored webhook tells us to do."""
@@ -89,6 +67,33 @@ class StripeWebhooks:
         return to_command(
             Event(webhook.event_type, created, webhook.livemode, stored.data), self._prices
         )
+
+
+def read_event(payload: bytes, *, traceparent: str) -> ReceivedWebhook:
+    """Read the envelope of an event whose origin is beyond doubt. Raises RejectedWebhook."""
+    envelope = _read_envelope(payload)
+    event_id, event_type = envelope.id or "", envelope.type or ""
+    if envelope.object == _THIN_EVENT:
+        raise RejectedWebhook(
+            RejectionReason.THIN_EVENT,
+            "this endpoint takes snapshot (v1) events: change the destination's payload style",
+        )
+    created = _moment(envelope.created)
+    if not _EVENT_ID.fullmatch(event_id) or not _EVENT_TYPE.fullmatch(event_type):
+        raise _not_an_event("id and type")
+    if envelope.object != "event" or created is None or not _is_object(envelope.data):
+        raise _not_an_event("object, created and data")
+    version = envelope.api_version
+    return ReceivedWebhook(
+        event_id=event_id,
+        event_type=event_type,
+        ordering_key=_ordering_key(envelope.data) or event_id,
+        livemode=envelope.livemode,
+        api_version=version if version and _API_VERSION.fullmatch(version) else None,
+        created=created,
+        payload=payload,
+        traceparent=traceparent,
+    )
 
 
 def _read_envelope(payload: bytes) -> shapes.Envelope:

@@ -9,7 +9,7 @@ from typing import Final
 
 import httpx
 
-from sandbox.platform import IN_PROCESS
+from sandbox.backing import has_broker
 from sandbox.scenarios.agreement import disagreements
 from sandbox.scenarios.browser import Failed
 from sandbox.scenarios.decline import decline
@@ -19,7 +19,6 @@ from sandbox.scenarios.stage import Stage, staged
 from sandbox.scenarios.storm import storm
 from sandbox.scenarios.three_d_secure import three_d_secure
 from sandbox.scenarios.timeline import Timeline
-from sandbox.servers import find_rabbitmq_server
 
 CANNOT_BE_PLAYED: Final = 3
 
@@ -44,7 +43,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
 async def play(name: str, data: Path, environment: Mapping[str, str], *, as_json: bool) -> int:
     """Play a scenario on a platform of its own; see sandbox/cli.py for the exit status."""
     scenario, timeline = SCENARIOS[name], Timeline(as_json=as_json)
-    if scenario.outages and not _has_broker(environment):
+    if scenario.outages and not has_broker(environment):
         timeline.tell(
             "sandbox",
             f"{name} needs a real broker, and there is none: install rabbitmq-server, or set "
@@ -77,8 +76,3 @@ async def perform(scenario: Scenario, stage: Stage, *, patience: float = 60.0) -
         subscriptions=count,
     )
     return 1 if failed or found else 0
-
-
-def _has_broker(environment: Mapping[str, str]) -> bool:
-    given = environment.get("RABBITMQ_URL")
-    return given != IN_PROCESS if given else find_rabbitmq_server() is not None

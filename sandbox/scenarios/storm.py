@@ -30,8 +30,8 @@ async def storm(
 ) -> None:
     """Everybody buys, a fifth cancels, a seventh does not pay. Raises Failed.
 
-    `midway` is called when all have a trial and nobody has paid yet, with webhooks still on their
-    way: the place for a consumer that comes late.
+    `midway` is called when all have a trial and nobody has paid yet: the place for a consumer that
+    comes late.
     """
     stage.timeline.details = False
     outbox = stage.platform.stripe.outbox

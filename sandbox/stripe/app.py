@@ -7,6 +7,7 @@ import binascii
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from html import escape
 from typing import Any
 
@@ -285,7 +286,13 @@ async def _send(answer: Answer, send: Send) -> None:
         content, type_ = answer.body, "application/octet-stream"
     else:
         content, type_ = text_of(answer.body), "application/json"
-    headers = {"Content-Type": type_, **answer.headers, "Content-Length": str(len(content))}
+    headers = {
+        "Content-Type": type_,
+        # The real time, as whoever asks wants to compare clocks.
+        "Date": formatdate(usegmt=True),
+        **answer.headers,
+        "Content-Length": str(len(content)),
+    }
     await send(
         {
             "type": "http.response.start",

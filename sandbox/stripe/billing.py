@@ -154,9 +154,7 @@ def expire_incomplete(world: World, id_: str) -> None:
     subscription = world.store.get("subscription", id_)
     if subscription["status"] != "incomplete":
         return
-    with events.change(world, subscription, "customer.subscription.updated"):
-        subscription["status"] = "incomplete_expired"
-        subscription["ended_at"] = world.now()
+    _expire(world, subscription)
     for invoice in _open_invoices(world, subscription):
         invoices.void(world, invoice)
 
@@ -190,6 +188,20 @@ def invoice_paid(world: World, invoice: Json, intent: Json | None) -> None:
             subscription["status"] = "active"
 
 
+def invoice_voided(world: World, invoice: Json) -> None:
+    """An invoice was taken back: what has waited for its payment will not be.
+
+    (Stripe: Invoice lifecycle, void; Pending updates)
+    """
+    subscription = _subscription_of(world, invoice)
+    if subscription is None or subscription["status"] in ENDED:
+        return
+    if world.store.note(subscription).get("pending_invoice") == invoice["id"]:
+        subscription_changes.discard_pending(world, subscription)
+    elif subscription["status"] == "incomplete" and subscription["latest_invoice"] == invoice["id"]:
+        _expire(world, subscription)
+
+
 def invoice_refused(world: World, invoice: Json) -> None:
     """An attempt to have an invoice paid has failed: dunning goes on, or comes to its end."""
     subscription = _subscription_of(world, invoice)
@@ -214,6 +226,12 @@ def method_of(world: World, subscription: Json) -> Json | None:
     settings = customer.get("invoice_settings") or {}
     id_ = subscription["default_payment_method"] or settings.get("default_payment_method")
     return None if id_ is None else payment_methods.named(world, id_)
+
+
+def _expire(world: World, subscription: Json) -> None:
+    with events.change(world, subscription, "customer.subscription.updated"):
+        subscription["status"] = "incomplete_expired"
+        subscription["ended_at"] = world.now()
 
 
 def _end_unpaid_trial(world: World, subscription: Json) -> None:

@@ -50,13 +50,15 @@ def create(world: World, call: Call) -> Json:
 def announce(world: World, id_: str) -> None:
     """Woken some days before a renewal: tell what it will come to, if there is going to be one."""
     subscription = world.store.get("subscription", id_)
-    end = billing.period_of(subscription)[1]
+    end, note = billing.period_of(subscription)[1], world.store.note(subscription)
     if (
-        subscription["status"] not in ("trialing", "active", "past_due")
+        note.get("announced") == end
+        or subscription["status"] not in ("trialing", "active", "past_due")
         or end - billing.UPCOMING_SECONDS != world.now()
         or (subscription["cancel_at"] is not None and subscription["cancel_at"] <= end)
     ):
         return
+    note["announced"] = end
     change = subscription_changes.plan(world, subscription, {})
     contents = _waiting(world, subscription) + _next_period(world, subscription, change)
     period = (change.start, change.end)

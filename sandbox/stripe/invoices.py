@@ -432,6 +432,8 @@ def void(world: World, invoice: Json) -> None:
         invoice["status_transitions"]["voided_at"] = world.now()
     events.emit(world, "invoice.voided", invoice)
     _close_intent(world, invoice, "void_invoice")
+    _return_credit(world, invoice)
+    billing.invoice_voided(world, invoice)
 
 
 def write_off(world: World, invoice: Json) -> None:
@@ -562,6 +564,15 @@ def _close_intent(world: World, invoice: Json, reason: str | None) -> None:
     if reason and intent and payment and intent["status"] not in ("succeeded", "canceled"):
         payment_intents.abandon(world, intent, reason)
         invoice_payments.cancel(world, payment)
+
+
+def _return_credit(world: World, invoice: Json) -> None:
+    """Give the customer's balance back what this invoice took. (Stripe: Customer credit balance)"""
+    taken = invoice["starting_balance"] - (invoice["ending_balance"] or 0)
+    customer = world.store.get("customer", invoice["customer"])
+    if taken and not customer.get("deleted"):
+        with events.change(world, customer, "customer.updated"):
+            customer["balance"] += taken
 
 
 def _with_status(world: World, id_: str, verb: str, *allowed: str, paying: bool = False) -> Json:

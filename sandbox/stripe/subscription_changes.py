@@ -147,6 +147,15 @@ def apply_pending(world: World, subscription: Json) -> None:
     billing.watch(world, subscription)
 
 
+def discard_pending(world: World, subscription: Json) -> None:
+    """Give up what has waited for a payment that will not be made."""
+    note = world.store.note(subscription)
+    note.pop("pending_params")
+    note.pop("pending_invoice")
+    with events.change(world, subscription, "customer.subscription.updated"):
+        subscription["pending_update"] = None
+
+
 def expire_pending(world: World, id_: str) -> None:
     """Woken when a change has waited for its payment too long."""
     subscription = world.store.get("subscription", id_)

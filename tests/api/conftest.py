@@ -19,13 +19,14 @@ from dependency_injector import providers
 from httpx import ASGITransport, AsyncClient, Response
 from stripe import WebhookSignature
 
+from ports.clock import Clock
 from ports.wakeups import Stage
 from service import loop, settings
 from service.wiring import Container
-from tests.api.stripe_api import StripeApi, serve_stripe_api
-from tests.databases import migrated_database, migrated_url
+from tests.api.stripe_api import ENDED, StripeApi, serve_stripe_api
+from tests.databases import migrated_database, migrated_url, owner_url
 
-__all__ = ["migrated_database", "migrated_url"]
+__all__ = ["migrated_database", "migrated_url", "owner_url"]
 
 WEBHOOK_SECRET: Final = "whsec_for_tests"
 JWT_SECRET: Final = "a secret that is long enough for the tests"
@@ -126,19 +127,19 @@ class World:
             "livemode": False,
             "data": {"object": about},
         } | more
-        body, now = json.dumps(event), self.clock.seconds()
-        signature = WebhookSignature._compute_signature(f"{now}.{body}", WEBHOOK_SECRET)
-        header = f"t={now},v1={signature}"
-        answer = await self.client.post(
-            "/api/payments/webhook", content=body, headers={"stripe-signature": header}
-        )
-        assert answer.status_code == 200, answer.text
+        await deliver(self.client, event, self.clock.seconds())
+
+    async def tell_of_all(self) -> None:
+        """Have Stripe say by webhook what every subscription is now."""
+        for subscription in self.stripe.all("subscription"):
+            ended = subscription["status"] in ENDED
+            kind = f"customer.subscription.{'deleted' if ended else 'updated'}"
+            await self.deliver(kind, subscription)
+        await self.work_off()
 
     async def work_off(self) -> None:
         """Have a worker do whatever is due."""
-        await self.container.partitions().renew()
-        while await self.container.process_inbox().run_once():
-            pass
+        await work_off(self.container)
 
     async def subscribed(self, price: str = MONTHLY, *, trial: bool = False) -> Somebody:
         """A user who has bought; without a trial one that was had before."""
@@ -174,15 +175,15 @@ async def stripe_api(clock: MovableClock) -> AsyncIterator[StripeApi]:
         yield api
 
 
-@pytest.fixture
-def environment(migrated_url: str, stripe_api: StripeApi) -> dict[str, str]:
+def environment_of(database_url: str, stripe_url: str) -> dict[str, str]:
+    """The settings of a service on this database, with Stripe at this address."""
     return {
-        "DATABASE_URL": migrated_url,
+        "DATABASE_URL": database_url,
         "RABBITMQ_URL": "amqp://127.0.0.1:1",
         "STRIPE_SECRET_KEY": "sk_test_1",
         "STRIPE_PUBLISHABLE_KEY": "pk_test_1",
         "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
-        "STRIPE_API_BASE": stripe_api.url,
+        "STRIPE_API_BASE": stripe_url,
         "JWT_SECRET": JWT_SECRET,
         "JWT_ISSUER": ISSUER,
         "JWT_AUDIENCE": AUDIENCE,
@@ -191,18 +192,32 @@ def environment(migrated_url: str, stripe_api: StripeApi) -> dict[str, str]:
     }
 
 
+@pytest.fixture
+def environment(migrated_url: str, stripe_api: StripeApi) -> dict[str, str]:
+    return environment_of(migrated_url, stripe_api.url)
+
+
 @asynccontextmanager
 async def world_of(
     environment: Mapping[str, str], stripe_api: StripeApi, clock: MovableClock
 ) -> AsyncIterator[World]:
     """The application with these settings."""
+    async with application(environment, clock) as (container, client):
+        yield World(container, client, stripe_api, clock)
+
+
+@asynccontextmanager
+async def application(
+    environment: Mapping[str, str], clock: Clock
+) -> AsyncIterator[tuple[Container, AsyncClient]]:
+    """The application with these settings, and a client of it."""
     container = Container(
         settings=settings.load("serve", environment), clock=providers.Object(clock)
     )
     transport = ASGITransport(cast("Any", container.app()))  # the two type ASGI differently
     try:
         async with AsyncClient(transport=transport, base_url="http://payments") as client:
-            yield World(container, client, stripe_api, clock)
+            yield container, client
     finally:
         await container.authenticator().close()
         await container.intake().close()
@@ -210,6 +225,7 @@ async def world_of(
         await container.stripe_api().close()
         await container.engine().dispose()
         await container.users_engine().dispose()
+        await container.patient_engine().dispose()
 
 
 @pytest.fixture
@@ -223,7 +239,31 @@ async def world(
 @pytest.fixture
 async def worker(world: World) -> AsyncIterator[None]:
     """A worker beside the API, and the API's ear for it."""
-    container = world.container
+    async with working(world.container):
+        yield
+
+
+async def deliver(client: AsyncClient, event: Mapping[str, Any], now: int) -> None:
+    """Send a webhook as Stripe does; it has to be taken."""
+    body = json.dumps(event)
+    signature = WebhookSignature._compute_signature(f"{now}.{body}", WEBHOOK_SECRET)
+    header = f"t={now},v1={signature}"
+    answer = await client.post(
+        "/api/payments/webhook", content=body, headers={"stripe-signature": header}
+    )
+    assert answer.status_code == 200, answer.text
+
+
+async def work_off(container: Container) -> None:
+    """Have a worker do whatever is due."""
+    await container.partitions().renew()
+    while await container.process_inbox().run_once():
+        pass
+
+
+@asynccontextmanager
+async def working(container: Container) -> AsyncIterator[None]:
+    """Run a worker, and hear what it has worked off."""
     await container.partitions().renew()
     stop = asyncio.Event()
     listening = [
@@ -231,13 +271,15 @@ async def worker(world: World) -> AsyncIterator[None]:
         asyncio.create_task(container.settlements().listen()),
     ]
     inbox = container.process_inbox()
-    working = asyncio.create_task(
+    task = asyncio.create_task(
         loop.run(Stage.INBOX, inbox.run_once, inbox.idle_time, container.wakeups(), stop)
     )
-    yield
-    stop.set()
-    container.wakeups().wake(Stage.INBOX)
-    await working
-    for task in listening:
-        task.cancel()
-    await asyncio.gather(*listening, return_exceptions=True)
+    try:
+        yield
+    finally:
+        stop.set()
+        container.wakeups().wake(Stage.INBOX)
+        await task
+        for ear in listening:
+            ear.cancel()
+        await asyncio.gather(*listening, return_exceptions=True)

@@ -75,8 +75,6 @@ class StripeApi:
         self.sent: list[Sent] = []
         self.failures: list[tuple[str, Refused]] = []
         self.down = False
-        self.declines = False
-        self.charges: list[int] = []
         # Requests wait until they are released, which they are from the start.
         self.reached = asyncio.Event()
         self.released = asyncio.Event()
@@ -260,8 +258,6 @@ class StripeApi:
 
     def update_subscription(self, form: Form, subscription_id: str) -> Object:
         subscription = self._get("subscription", subscription_id)
-        if "items" in form:
-            self._change_plan(subscription, form)
         if "cancel_at_period_end" in form:
             flag = form["cancel_at_period_end"] == "true"
             end = subscription["items"]["data"][0]["current_period_end"] if flag else None
@@ -278,20 +274,21 @@ class StripeApi:
         subscription |= {"status": ended, "ended_at": self.now(), "canceled_at": self.now()}
         return subscription
 
-    def _change_plan(self, subscription: Object, form: Form) -> None:
-        lines = self._proration(subscription, form)
-        new = form["items"]["0"]
-        if form["proration_behavior"] == "always_invoice":
-            due = sum(line["amount"] for line in lines)
-            if due > 0 and self.declines:
-                assert form["payment_behavior"] == "pending_if_incomplete", "it would be in force"
-                subscription["pending_update"] = {"expires_at": self.now() + DAY}
-                return
-            if due > 0:
-                self.charges.append(due)
-        for item in subscription["items"]["data"]:
-            if item["id"] == new["id"]:
-                item["price"] = self._get("price", new["price"])
+    def cancel_setup(self, form: Form, setup_id: str) -> Object:
+        for subscription in self.all("subscription"):
+            setup: Object | None = subscription["pending_setup_intent"]
+            if setup is not None and setup["id"] == setup_id:
+                setup["status"] = "canceled"
+                return setup
+        raise Refused(404, f"No such setup: {setup_id}", code="resource_missing")
+
+    def void_invoice(self, form: Form, invoice_id: str) -> Object:
+        for subscription in self.all("subscription"):
+            invoice: Object = subscription["latest_invoice"]
+            if invoice["id"] == invoice_id:
+                subscription |= {"status": "incomplete_expired", "ended_at": self.now()}
+                return invoice | {"currency": "usd", "created": self.now(), "status": "void"}
+        raise Refused(404, f"No such invoice: {invoice_id}", code="resource_missing")
 
     def _proration(self, subscription: Object, form: Form) -> list[Object]:
         item = subscription["items"]["data"][0]
@@ -467,6 +464,9 @@ _ROUTES: Final[list[tuple[str, str, _Handler]]] = [
     ("GET", "/v1/subscriptions/([^/]+)", StripeApi.get_subscription),
     ("POST", "/v1/subscriptions/([^/]+)", StripeApi.update_subscription),
     ("DELETE", "/v1/subscriptions/([^/]+)", StripeApi.cancel_subscription),
+    ("POST", "/v1/setup_intents/([^/]+)/cancel", StripeApi.cancel_setup),
+    ("POST", "/v1/invoices/([^/]+)/void", StripeApi.void_invoice),
+    ("GET", "/v1/invoice_payments", lambda api, f: api._list(f, [])),
     ("POST", "/v1/invoices/create_preview", StripeApi.preview),
     ("GET", "/v1/invoices", lambda api, f: api._listing("invoice")(f)),
     ("GET", "/v1/prices", StripeApi.list_prices),

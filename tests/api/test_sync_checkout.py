@@ -120,7 +120,7 @@ async def test_without_a_worker_it_says_that_it_is_not_settled(world: World) -> 
     user = world.somebody()
     session = (await user.checkout()).json()["sessionId"]
     world.stripe.complete(session)
-    world.container.use_cases().sync_checkout._patience = 0.01
+    world.container.own_webhooks()._patience = 0.01
 
     synced = (await user("POST", f"/checkout-sessions/{session}/sync")).json()
 

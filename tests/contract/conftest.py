@@ -5,9 +5,9 @@ import pytest
 from adapters.postgres.engine import create_engine
 from tests.contract.brokers import Broker, MemoryBroker, RabbitMQBroker
 from tests.contract.storages import MemoryStorage, PostgresStorage, Storage
-from tests.databases import migrated_database, migrated_url
+from tests.databases import migrated_database, migrated_url, owner_url
 
-__all__ = ["migrated_database", "migrated_url"]
+__all__ = ["migrated_database", "migrated_url", "owner_url"]
 
 
 @pytest.fixture

@@ -27,6 +27,19 @@ async def test_messages_are_claimed_as_they_were_given_and_in_that_order(
     assert await unpublished(storage, await lone_worker(storage)) == given
 
 
+async def test_messages_without_a_number_of_their_own_stand_in_line_like_the_others(
+    storage: Storage,
+) -> None:
+    given = [message(version=1), message(version=0), message(version=2), message(version=0)]
+    for one in given:
+        await add(storage, one)
+    await add(storage, message("sub_2", version=0), message("sub_3", version=0))
+
+    found = await unpublished(storage, await lone_worker(storage))
+    assert found[:4] == given
+    assert [one.version for one in found] == [1, 0, 2, 0, 0, 0]
+
+
 async def test_no_more_than_the_limit_is_claimed_and_the_oldest_first(storage: Storage) -> None:
     given = [message(version=version) for version in (1, 2, 3)]
     await add(storage, *given)

@@ -1,5 +1,6 @@
 """ports/subscriptions.py."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 from domain.plans import Interval, Plan
@@ -111,3 +112,29 @@ async def test_a_users_subscriptions_come_newest_first(storage: Storage) -> None
         found = await uow.subscriptions.of_user(user)
         assert await uow.subscriptions.of_user(uuid4()) == []
     assert list(found) == [newest, middle, oldest, not_started]
+
+
+async def test_what_was_spoken_of_is_paged_through_in_one_order(storage: Storage) -> None:
+    user = uuid4()
+    spoken_of = [replace(subscription(f"sub_{n}"), version=1) for n in (3, 1, 5, 2)]
+    spoken_of[0].user_id = user
+    await save(storage, *spoken_of, subscription("sub_4", user_id=user))
+
+    async with storage.unit_of_work() as uow:
+        page = uow.subscriptions.references
+        assert await page("", limit=3) == ["sub_1", "sub_2", "sub_3"]
+        assert await page("sub_3", limit=3) == ["sub_5"]
+        assert await page("sub_5", limit=3) == []
+        assert await page("", limit=3, user_id=user) == ["sub_3"]
+        assert await page("", limit=3, subscription_id=spoken_of[2].id) == ["sub_5"]
+        assert await page("", limit=3, subscription_id=uuid4()) == []
+
+
+async def test_what_is_held_is_given_as_it_is(storage: Storage) -> None:
+    saved = [subscription("sub_1"), subscription("sub_2")]
+    await save(storage, *saved)
+
+    async with storage.unit_of_work() as uow:
+        held = await uow.subscriptions.hold(["sub_1", "sub_2", "sub_3"], wait=False)
+        assert sorted(held, key=lambda s: s.subscription_ref) == saved
+        assert await uow.subscriptions.hold(["sub_1"], wait=True) == [saved[0]]

@@ -27,6 +27,11 @@ class Process:
         self.address = address
 
     @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """Everything logged so far."""
         return self._log.read_text()

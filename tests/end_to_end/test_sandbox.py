@@ -14,10 +14,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aio_pika
 import httpx
 import psutil
 import pytest
 
+from sandbox.users_service import QUEUE
 from tests.end_to_end.processes import PAYMENTS
 
 PATIENCE = 120.0  # seconds
@@ -95,11 +97,23 @@ async def play(scenario: str, *arguments: str, **environment: str) -> tuple[int,
     return process.returncode or 0, output.decode()
 
 
+@pytest.fixture
+async def broker(rabbitmq_url: str) -> AsyncIterator[str]:
+    """Give a broker on which the users service's queues, which stay, are taken away at the end."""
+    yield rabbitmq_url
+    connection = await aio_pika.connect(rabbitmq_url)
+    async with connection:
+        channel = await connection.channel()
+        for name in (QUEUE, f"{QUEUE}.dead"):
+            await channel.queue_delete(name, if_unused=False, if_empty=False)
+        await channel.exchange_delete(f"{QUEUE}.dead")
+
+
 async def test_it_starts_on_what_it_is_given_and_goes_on_after_a_restart(
-    database_url: str, rabbitmq_url: str, tmp_path: Path
+    database_url: str, broker: str, tmp_path: Path
 ) -> None:
     """Who is signed in, what they bought, Stripe's time and the users service's view stay."""
-    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": rabbitmq_url}
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": broker}
     async with running(tmp_path, **given) as sandbox:
         said = "".join(sandbox.said)
         assert "database: the one of DATABASE_URL" in said
@@ -184,6 +198,35 @@ async def test_a_live_key_is_refused(name: str) -> None:
     assert sandbox.returncode == 2
     assert f"{name} is a live key" in output
     assert key not in output
+
+
+async def test_a_live_key_in_a_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("rk_live_1\n")
+    sandbox = await start(STRIPE_SECRET_KEY_FILE=str(file))
+    output = (await sandbox.communicate())[0].decode()
+    assert sandbox.returncode == 2
+    assert "STRIPE_SECRET_KEY_FILE is a live key" in output
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere"}, "database"),
+        ({"DATABASE_URL": "mysql://nobody@127.0.0.1/nowhere"}, "DATABASE_URL must be"),
+        ({"RABBITMQ_URL": "amqp://nobody@127.0.0.1:1/"}, "the broker cannot be used"),
+    ],
+)
+async def test_what_cannot_be_used_is_named_in_a_line(
+    wrong: dict[str, str], said: str, database_url: str, tmp_path: Path
+) -> None:
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": "in-process", **wrong}
+    sandbox = await start("--data", str(tmp_path), **given)
+    async with asyncio.timeout(PATIENCE):
+        output = (await sandbox.communicate())[0].decode()
+    assert sandbox.returncode in (1, 2)
+    assert said in output
+    assert "Traceback" not in output
 
 
 async def test_once_means_the_life_of_a_subscription_and_no_more(

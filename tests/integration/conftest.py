@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import create_engine
-from tests.databases import migrated_database, migrated_url
+from tests.databases import migrated_database, migrated_url, owner_url
 
-__all__ = ["migrated_database", "migrated_url"]
+__all__ = ["migrated_database", "migrated_url", "owner_url"]
 
 
 @pytest.fixture
@@ -20,9 +20,9 @@ async def engine(migrated_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-async def bystander(migrated_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """Give a connection of somebody else to the same database."""
-    connection = await asyncpg.connect(migrated_url)
+async def bystander(owner_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Give a connection of the owner to the same database."""
+    connection = await asyncpg.connect(owner_url)
     yield connection
     with contextlib.suppress(asyncpg.InterfaceError, OSError):
         await connection.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from sandbox.platform import IN_PROCESS
+from sandbox.backing import IN_PROCESS
 from sandbox.scenarios.agreement import disagreements
 from sandbox.scenarios.browser import Failed
 from sandbox.scenarios.playing import Scenario, perform

@@ -85,11 +85,13 @@ async def gateway(
     service: Service, stripe: StripeSandbox, users: UsersService, tmp_path: Path
 ) -> AsyncIterator[str]:
     """Give the address of a gateway in front of the service, with a built page."""
-    (tmp_path / "assets").mkdir()
-    (tmp_path / "index.html").write_text("<title>the page</title>")
-    (tmp_path / "assets" / "app-1.js").write_text("export {}")
+    built = tmp_path / "dist"
+    (built / "assets").mkdir(parents=True)
+    (built / "index.html").write_text("<title>the page</title>")
+    (built / "assets" / "app-1.js").write_text("export {}")
+    (tmp_path / "secret.txt").write_text("nobody's business")
     async with serving(service) as address:
-        app = create_gateway(Identity(), address, stripe, users, [OURS], Pages(STRIPE, tmp_path))
+        app = create_gateway(Identity(), address, stripe, users, [OURS], Pages(STRIPE, built))
         async with serving(app) as own:
             yield own
 
@@ -295,7 +297,9 @@ async def test_files_of_the_page_are_served_and_no_others(browser: httpx.AsyncCl
     assert script.headers["content-type"].startswith("text/javascript")
     assert "immutable" in script.headers["cache-control"]
     assert (await browser.get("/assets/app-2.js")).status_code == 404
-    assert (await browser.get("/..%2f..%2fpyproject.toml")).status_code == 404
+    for outside in ("/..%2fsecret.txt", "/assets/..%2f..%2fsecret.txt"):
+        answer = await browser.get(outside)
+        assert answer.status_code == 404, answer.text
 
 
 async def test_without_a_built_page_there_is_a_small_one(

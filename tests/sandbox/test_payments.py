@@ -5,6 +5,7 @@ import pytest
 import stripe
 
 from sandbox.stripe.server import StripeSandbox
+from tests.sandbox.conftest import START
 from tests.sandbox.shop import Shop
 
 
@@ -262,3 +263,58 @@ async def test_an_invoice_can_be_looked_at_and_downloaded(
         document = await browser.get(invoice.invoice_pdf)
     assert document.headers["content-type"] == "application/pdf"
     assert document.content.startswith(b"%PDF-1.4")
+
+
+async def test_voiding_the_first_invoice_ends_an_incomplete_subscription(
+    client: stripe.StripeClient, shop: Shop
+) -> None:
+    """Stripe: Subscription statuses."""
+    begun = await shop.subscription(
+        await shop.customer(), await shop.price(), payment_behavior="default_incomplete"
+    )
+
+    await client.v1.invoices.void_invoice_async(str(begun.latest_invoice))
+
+    ended = await client.v1.subscriptions.retrieve_async(begun.id)
+    assert (ended.status, ended.ended_at) == ("incomplete_expired", START)
+
+
+async def test_voiding_the_invoice_of_a_pending_update_discards_it(
+    client: stripe.StripeClient, shop: Shop
+) -> None:
+    """Stripe: Pending updates."""
+    customer, dear = await shop.customer(), await shop.price(1500)
+    subscription = await shop.subscription(customer, await shop.price(1000))
+    poor = await client.v1.payment_methods.attach_async(
+        "pm_card_chargeCustomerFail", {"customer": customer.id}
+    )
+    await client.v1.subscriptions.update_async(subscription.id, {"default_payment_method": poor.id})
+    held = await client.v1.subscriptions.update_async(
+        subscription.id,
+        {
+            "items": [{"id": subscription["items"].data[0].id, "price": dear.id}],
+            "payment_behavior": "pending_if_incomplete",
+            "proration_behavior": "always_invoice",
+        },
+    )
+    assert held.pending_update is not None
+
+    await client.v1.invoices.void_invoice_async(str(held.latest_invoice))
+
+    left = await client.v1.subscriptions.retrieve_async(subscription.id)
+    assert left.pending_update is None
+    assert left["items"].data[0].price.unit_amount == 1000
+
+
+async def test_voiding_an_invoice_gives_back_the_credit_it_took(
+    client: stripe.StripeClient, shop: Shop
+) -> None:
+    customer = await shop.customer(balance=-300)
+    begun = await shop.subscription(
+        customer, await shop.price(), payment_behavior="default_incomplete"
+    )
+    assert (await client.v1.customers.retrieve_async(customer.id)).balance == 0
+
+    await client.v1.invoices.void_invoice_async(str(begun.latest_invoice))
+
+    assert (await client.v1.customers.retrieve_async(customer.id)).balance == -300

@@ -50,6 +50,9 @@ EVENTS = {
     ],
     "checkout": ["checkout.session.completed", "checkout.session.expired"],
     "payment methods": ["payment_method.attached", "payment_method.detached"],
+    # Most triggers of intents name payment_method_types, which the API does not take any more.
+    "intents": ["payment_intent.canceled", "setup_intent.requires_action"],
+    "portal": ["billing_portal.configuration.created", "billing_portal.session.created"],
     "test clocks": ["test_helpers.test_clock.ready", "test_helpers.test_clock.deleted"],
 }
 # Names of its own for what the API calls otherwise.

@@ -303,6 +303,9 @@ async def test_a_renewal_is_announced_a_week_before_with_what_it_will_come_to(
     subscription = await shop.subscription(
         await shop.customer(), await shop.price(), trial_period_days=30
     )
+    # Whatever is changed meanwhile, each is announced once.
+    await client.v1.subscriptions.update_async(subscription.id, {"cancel_at_period_end": True})
+    await client.v1.subscriptions.update_async(subscription.id, {"cancel_at_period_end": False})
     await stripe_sandbox.advance(days=30, hours=2)
     await stripe_sandbox.advance(days=30)
     announced = [event for event in receiver.events if event["type"] == "invoice.upcoming"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -107,9 +108,10 @@ async def test_what_it_refuses_waits_in_a_dead_letter_queue(
                 body = aio_pika.Message(json.dumps(told).encode())
                 await exchange.publish(body, routing_key=told["type"])
             await users.until(lambda view: view.status_of("s1") == "active", 10)
-            refused = await dead.get(timeout=10)
-            assert json.loads(refused.body) == changed(3, "canceled")
-            await refused.ack()
+            async with asyncio.timeout(10), dead.iterator() as dead_letters:
+                refused = await anext(dead_letters)
+                assert json.loads(refused.body) == changed(3, "canceled")
+                await refused.ack()
             dead_lettered = {
                 "x-dead-letter-exchange": f"{unique_name}.dead",
                 "x-single-active-consumer": True,

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from docs.generate import README, rewritten
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from docs.generate import TABLES, rewritten
 
 
-def test_the_settings_in_the_readme_are_those_of_the_code() -> None:
-    text = README.read_text(encoding="utf-8")
-    assert text == rewritten(text), "run `make docs` and commit the README"
+@pytest.mark.parametrize(("document", "name", "source", "table"), TABLES)
+def test_the_tables_in_the_documents_are_those_of_the_code(
+    document: Path, name: str, source: str, table: Callable[[], str]
+) -> None:
+    text = document.read_text(encoding="utf-8")
+    assert text == rewritten(text, name, source, table()), "run `make docs` and commit it"

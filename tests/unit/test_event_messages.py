@@ -109,6 +109,21 @@ GOLDEN: Final[list[tuple[str, bool, events.Event, dict[str, Any]]]] = [
             "hostedInvoiceUrl": None,
         },
     ),
+    (
+        "payments.subscription.snapshot.v1",
+        False,
+        events.SubscriptionSnapshot(
+            USER, "canceled", Plan.GENERAL, Interval.MONTH, LATER, None, LATER, LATER
+        ),
+        {
+            "status": "canceled",
+            "plan": "general",
+            "interval": "month",
+            "trialEndDate": "2026-06-30T00:00:00Z",
+            "cancelAt": None,
+            "endDate": "2026-06-30T00:00:00Z",
+        },
+    ),
 ]
 
 
@@ -154,12 +169,14 @@ def test_a_message_reads_exactly_so(
             **own,
         },
     }
-    assert message.id == uuid5(SUBSCRIPTION.id, "7")
+    numbered = not isinstance(event, events.SubscriptionSnapshot)
+    own_name = "7" if numbered else f"{routing_key} 2026-01-01T00:00:00+00:00"
+    assert message.id == uuid5(SUBSCRIPTION.id, own_name)
     assert message.type == routing_key
     assert message.must_be_routed is must_be_routed
     assert message.subscription_id == SUBSCRIPTION.id
     assert message.ordering_key == "sub_1"
-    assert message.version == 7
+    assert message.version == (7 if numbered else 0)
 
 
 def test_a_field_without_a_value_is_null_rather_than_absent() -> None:

@@ -16,8 +16,8 @@ from service import cli
 from service.settings import USED_BY, VARIABLES, CommandName, Settings, SettingsError, load
 
 COMPLETE: Final = {
-    "DATABASE_URL": "postgresql://payments:hunter2@db/payments",
-    "RABBITMQ_URL": "amqp://payments:hunter3@mq/",
+    "DATABASE_URL": "postgresql://payments:hunter2@db/payments",  # pragma: allowlist secret
+    "RABBITMQ_URL": "amqp://payments:hunter3@mq/",  # pragma: allowlist secret
     "STRIPE_SECRET_KEY": "sk_test_hunter4",
     "STRIPE_PUBLISHABLE_KEY": "pk_test_public",
     "STRIPE_WEBHOOK_SECRET": "whsec_hunter5",
@@ -69,6 +69,8 @@ def loaded(command: CommandName = "serve", **changes: str) -> Settings:
         ),
         ("worker", {"DATABASE_URL", "RABBITMQ_URL", "STRIPE_SECRET_KEY"}),
         ("catalog", {"STRIPE_SECRET_KEY"}),
+        ("reconcile", {"DATABASE_URL", "STRIPE_SECRET_KEY"}),
+        ("retention", {"DATABASE_URL"}),
         ("serve", set(COMPLETE) - {"ALLOWED_REDIRECT_ORIGINS"}),
     ],
 )
@@ -254,7 +256,7 @@ def test_two_keys_are_one_too_many() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("JWT_PUBLIC_KEY", "-----BEGIN PRIVATE KEY-----"),
+        ("JWT_PUBLIC_KEY", "-----BEGIN PRIVATE KEY-----"),  # pragma: allowlist secret
         ("JWT_JWKS_URL", "identity.example"),
         ("ALLOWED_REDIRECT_ORIGINS", ","),
         ("ALLOWED_REDIRECT_ORIGINS", "app.example.com"),

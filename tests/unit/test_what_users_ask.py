@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -16,12 +16,13 @@ from domain.errors import (
 )
 from domain.money import Money
 from domain.plans import Interval, Offer, Plan, PriceList, cost_per_year, is_upgrade
-from domain.subscription import Snapshot, Subscription
+from domain.subscription import Snapshot, Status, Subscription
 from ports.billing import Settlement
 from ports.purchases import ProviderSubscription
 from service.change_plan import settlement_of
 
 MONTH, YEAR = Interval.MONTH, Interval.YEAR
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def usd(cents: int) -> Money:
@@ -84,11 +85,32 @@ def test_how_a_change_is_paid_for(
     )
     wanted = Offer("event_organizer_monthly", Plan.EVENT_ORGANIZER, MONTH, usd(1500))
 
-    assert settlement_of(had, wanted) is settlement
-    assert settlement_of(replace(had, price=Money(1, "eur")), wanted) in (
+    assert settlement_of(had, wanted, NOW) is settlement
+    assert settlement_of(replace(had, price=Money(1, "eur")), wanted, NOW) in (
         Settlement.AT_ONCE,
         Settlement.FREE,
     )
+
+
+@pytest.mark.parametrize(
+    ("trial_left", "settlement"), [(1, Settlement.FREE), (0, Settlement.AT_ONCE)]
+)
+def test_a_trial_is_over_from_its_last_second_on(trial_left: int, settlement: Settlement) -> None:
+    had = ProviderSubscription(
+        subscription_ref="sub_1",
+        customer_ref="cus_1",
+        user_id=None,
+        livemode=False,
+        snapshot=Snapshot(
+            status=Status.TRIALING, interval=MONTH, trial_end=NOW + timedelta(seconds=trial_left)
+        ),
+        price=usd(1000),
+        item_ref="si_1",
+        fingerprint=None,
+    )
+    wanted = Offer("event_organizer_monthly", Plan.EVENT_ORGANIZER, MONTH, usd(1500))
+
+    assert settlement_of(had, wanted, NOW) is settlement
 
 
 def test_only_the_price_of_today_is_for_sale() -> None:

@@ -63,3 +63,16 @@ def test_the_price_list_has_the_amounts_of_the_settings() -> None:
         "event_organizer_monthly": (1700, "eur"),
         "event_organizer_annual": (15000, "eur"),
     }
+
+
+@pytest.mark.parametrize(
+    ("hours", "names"), [("24", ["retention", "reconcile"]), ("0", ["retention"])]
+)
+async def test_a_worker_does_what_the_settings_say_from_time_to_time(
+    hours: str, names: list[str]
+) -> None:
+    environment = ENVIRONMENT | {"RECONCILE_INTERVAL_HOURS": hours}
+    container = wiring.Container(settings=settings.load("worker", environment))
+    housekeeping = container.housekeeping()
+    assert [job.name for job in housekeeping._jobs] == names
+    await container.stripe_api().close()

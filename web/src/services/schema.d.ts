@@ -149,7 +149,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Buy on our own page, with Stripe Elements */
+        /**
+         * Buy on our own page, with Stripe Elements
+         * @description This call is the purchase: make it when the buyer confirms. Where something is left to be paid or a card to be given, the subscription is `incomplete` until `clientSecret` is confirmed; a card on file is not charged before. Where `clientSecret` is null nothing is left to confirm and the subscription has begun: the customer's credit covers the first invoice, or within the trial a card is on file. Asked for again with the same price, it goes on with what was begun; with another price, what was begun is closed, unless it was paid before.
+         */
         post: operations["subscribe"];
         delete?: never;
         options?: never;
@@ -183,7 +186,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** What a change of plan would come to */
+        /**
+         * What a change of plan would come to
+         * @description It can be confirmed for 15 minutes, by its `prorationDate`.
+         */
         post: operations["previewPlanChange"];
         delete?: never;
         options?: never;
@@ -201,11 +207,17 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Cancel, with the current period unless immediately */
+        /**
+         * Cancel, with the current period unless immediately
+         * @description A repeat is answered with what is, or once that is known here with a 409.
+         */
         delete: operations["cancelSubscription"];
         options?: never;
         head?: never;
-        /** Change the plan, at what the preview has shown */
+        /**
+         * Change the plan, at what the preview has shown
+         * @description Charges what the preview of this price and date has shown, or nothing: a 409 `preview-outdated` asks for a new preview. A declined card is a 402, and changes nothing: try again with another card. Where the bank wants the card's holder, the change is `pending` until `clientSecret` is confirmed. Repeating a request does nothing twice.
+         */
         patch: operations["changePlan"];
         trace?: never;
     };
@@ -528,6 +540,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body is too large. */
             413: {
                 headers: {
@@ -546,7 +567,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away; Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -734,7 +755,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away; Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -839,7 +860,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away; Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -922,7 +943,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away; Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1036,7 +1057,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away; Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1150,7 +1171,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away; Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1221,7 +1242,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away; Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1335,7 +1356,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away; Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1430,7 +1451,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away; Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1556,7 +1577,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away; Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1648,7 +1669,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away; Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1733,7 +1754,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away; Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */

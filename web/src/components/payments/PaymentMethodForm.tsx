@@ -49,9 +49,10 @@ export function PaymentMethodForm(props: PaymentMethodFormProps) {
   );
   const options = useMemo(
     () => ({
-      mode: "subscription" as const,
-      // What is due today: within the trial nothing, and the card is only set up.
-      amount: props.trialDays > 0 ? 0 : props.offer.amount,
+      // Within the trial nothing is due, and the card is only set up.
+      ...(props.trialDays > 0
+        ? { mode: "setup" as const }
+        : { mode: "subscription" as const, amount: props.offer.amount }),
       currency: props.offer.currency,
       appearance: appearanceOf(colorScheme),
       locale: elementLocale(locale),

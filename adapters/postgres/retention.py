@@ -1,0 +1,82 @@
+"""Erases and removes what was kept long enough. The age is told by the database's clock."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.postgres.engine import storage_errors
+from adapters.postgres.tables import outbox_events, stripe_webhook_events
+from ports.retention import Kept, Swept
+
+_WEBHOOKS: Final = stripe_webhook_events.fullname
+_MESSAGES: Final = outbox_events.fullname
+
+# Each condition is an index's own, and `created_at` its order.
+_OLD: Final = "created_at < now() - CAST(:age AS interval)"
+_ERASABLE: Final = f"processed AND payload IS NOT NULL AND {_OLD}"
+_FORGETTABLE: Final = f"processed AND {_OLD}"
+_DONE: Final = f"(published_at IS NOT NULL OR unrouted_at IS NOT NULL) AND {_OLD}"
+
+
+def _oldest(table: str, condition: str) -> str:
+    """The oldest rows that nobody works on just now: what is locked is left for the next time."""
+    return (
+        f"WITH old AS (SELECT id FROM {table} WHERE {condition}"
+        " ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED)"
+    )
+
+
+ERASE: Final = sa.text(
+    f"{_oldest(_WEBHOOKS, _ERASABLE)} UPDATE {_WEBHOOKS} AS e"
+    " SET payload = NULL, error_message = NULL FROM old WHERE e.id = old.id"
+)
+FORGET: Final = sa.text(
+    f"{_oldest(_WEBHOOKS, _FORGETTABLE)} DELETE FROM {_WEBHOOKS} AS e USING old WHERE e.id = old.id"
+)
+REMOVE: Final = sa.text(
+    f"{_oldest(_MESSAGES, _DONE)} DELETE FROM {_MESSAGES} AS e USING old WHERE e.id = old.id"
+)
+
+
+class PostgresRetention:
+    """Old rows of the inbox and the outbox."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def erase_payloads(self, age: timedelta, *, limit: int) -> int:
+        """Erase payloads and errors of processed webhooks."""
+        return await self._change(ERASE, age, limit)
+
+    async def remove_webhooks(self, age: timedelta, *, limit: int) -> int:
+        """Remove processed webhooks altogether."""
+        return await self._change(FORGET, age, limit)
+
+    async def remove_messages(self, age: timedelta, *, limit: int) -> int:
+        """Remove messages that were published or given up."""
+        return await self._change(REMOVE, age, limit)
+
+    async def count(self, kept: Kept) -> Swept:
+        """How many there are that are too old now."""
+        with storage_errors():
+            async with self._engine.connect() as connection:
+
+                async def old(table: str, condition: str, age: timedelta) -> int:
+                    counted = sa.text(f"SELECT count(*) FROM {table} WHERE {condition}")
+                    return await connection.scalar(counted, {"age": age}) or 0
+
+                return Swept(
+                    payloads=await old(_WEBHOOKS, _ERASABLE, kept.payloads),
+                    event_ids=await old(_WEBHOOKS, _FORGETTABLE, kept.event_ids),
+                    messages=await old(_MESSAGES, _DONE, kept.messages),
+                )
+
+    async def _change(self, statement: sa.TextClause, age: timedelta, limit: int) -> int:
+        with storage_errors():
+            async with self._engine.begin() as connection:
+                changed = await connection.execute(statement, {"age": age, "limit": limit})
+        return changed.rowcount

@@ -1,0 +1,81 @@
+"""One of each event, in an order in which they could have happened."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from domain import events
+from domain.events import Occurrence
+from domain.money import Money
+from domain.subscription import Subscription
+from ports.outbox import Message
+from service.event_messages import MESSAGE_TYPES, write_message
+
+_USER = UUID("5f0c6a3e-7a38-4c9e-9d5e-0f3c4c7b1a11")
+_SUBSCRIPTION = Subscription(_USER, "cus_NffrFeUfNV2Hib", "sub_1MowQVLkdIwHu7ix")
+_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def _at(month: int, day: int) -> datetime:
+    return datetime(2026, month, day, 9, 30, tzinfo=UTC)
+
+
+_HISTORY: Final[tuple[tuple[datetime, events.Event], ...]] = (
+    (
+        _at(1, 5),
+        events.SubscriptionActivated(_USER, "trialing", "general", "month", _at(7, 4), None),
+    ),
+    (_at(7, 1), events.SubscriptionTrialEnding(_USER, _at(7, 4), None)),
+    (_at(7, 4), events.SubscriptionStatusChanged(_USER, "trialing", "active", None)),
+    (
+        _at(7, 4),
+        events.PaymentSucceeded(
+            _USER,
+            "in_1MtHbELkdIwHu7ix",
+            Money(1000, "usd"),
+            "https://invoice.stripe.com/i/in_1MtHbELkdIwHu7ix",
+            "https://pay.stripe.com/invoice/in_1MtHbELkdIwHu7ix/pdf",
+            None,
+        ),
+    ),
+    (
+        _at(7, 20),
+        events.SubscriptionPlanChanged(_USER, "general", "month", "event_organizer", "month", None),
+    ),
+    (
+        _at(8, 4),
+        events.PaymentFailed(
+            _USER,
+            "in_1MtHcXLkdIwHu7ix",
+            Money(1500, "usd"),
+            events.PaymentFailure.DECLINED,
+            1,
+            _at(8, 7),
+            "https://invoice.stripe.com/i/in_1MtHcXLkdIwHu7ix",
+            _at(8, 11),
+        ),
+    ),
+    (_at(8, 20), events.SubscriptionCancellationScheduled(_USER, _at(9, 4), _at(9, 4))),
+    (_at(8, 21), events.SubscriptionCancellationWithdrawn(_USER, None)),
+    (_at(9, 4), events.SubscriptionCanceled(_USER, _at(9, 4), _at(9, 4))),
+    (
+        _at(10, 1),
+        events.SubscriptionSnapshot(
+            _USER, "canceled", "event_organizer", "month", _at(7, 4), None, _at(9, 4), _at(9, 4)
+        ),
+    ),
+)
+
+
+def examples() -> dict[type[events.Event], Message]:
+    """The message that each of them becomes."""
+    written = {}
+    version = 0
+    for at, event in _HISTORY:
+        version += MESSAGE_TYPES[type(event)].numbered
+        occurrence = Occurrence(version, at, event)
+        message = write_message(occurrence, _SUBSCRIPTION, "ada@example.org", _TRACE)
+        written[type(event)] = message
+    return written

@@ -1,0 +1,63 @@
+"""Keeps what is promised with a release: run by `make release-contracts`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from contracts.compatibility import broken_api, broken_messages
+from contracts.generate import ROOT
+
+RELEASED: Final = ROOT / "released"
+_API: Final = "openapi.v1.json"
+
+
+def broken_promises(current: Path, released: Path) -> list[str]:
+    """What the contracts in one folder break of those in the other, each with what to do."""
+    problems = []
+    for old in sorted((released / "events").glob("*.schema.json")):
+        new = current / "events" / old.name
+        event = old.name.removesuffix(".schema.json")
+        found = (
+            broken_messages(_read(old), _read(new)) if new.exists() else ["message: was removed"]
+        )
+        problems += [
+            f"{event}: {problem}; keep it as it was, and make a {_next(event)} beside it"
+            for problem in found
+        ]
+    if (released / _API).exists():
+        found = broken_api(_read(released / _API), _read(current / "openapi.json"))
+        problems += [
+            f"{problem}; keep it as it was, and make a v2 of that path beside it"
+            for problem in found
+        ]
+    return problems
+
+
+def release(current: Path, released: Path) -> list[str]:
+    """Keep the current contracts as promised; returns what they break, and then keeps nothing."""
+    problems = broken_promises(current, released)
+    if not problems:
+        (released / "events").mkdir(parents=True, exist_ok=True)
+        for schema in (current / "events").glob("*.schema.json"):
+            shutil.copyfile(schema, released / "events" / schema.name)
+        shutil.copyfile(current / "openapi.json", released / _API)
+    return problems
+
+
+def _next(event: str) -> str:
+    name, _, version = event.rpartition(".v")
+    return f"{name}.v{int(version) + 1}"
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    broken = release(ROOT, RELEASED)
+    sys.stderr.writelines(f"{line}\n" for line in broken)
+    sys.exit(1 if broken else 0)

@@ -1,0 +1,16 @@
+"""Things that one request at a time may do, across all processes."""
+
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+
+
+class Claims(Protocol):
+    """Claims on names. One that was not let go of, because its process died, runs out."""
+
+    def hold(self, name: str, now: datetime) -> AbstractAsyncContextManager[bool]:
+        """Hold the claim while in the context; gives False where somebody else holds it.
+
+        Entering may raise StorageUnavailable.
+        """
+        ...

@@ -1,0 +1,53 @@
+"""What was kept long enough goes, a little at a time."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How long things are kept, counted from when they came in or were written.
+
+    `payloads` and errors of processed webhooks, then their `event_ids`, and `messages` that were
+    published or given up.
+    """
+
+    payloads: timedelta
+    event_ids: timedelta
+    messages: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """How many of each."""
+
+    payloads: int
+    event_ids: int
+    messages: int
+
+
+class Retention(Protocol):
+    """Old rows of the inbox and the outbox. Any method may raise StorageUnavailable.
+
+    What is not done with (a webhook that waits, is retried or was given up, a message that was
+    not published) stays as it is for however long. Each call is one transaction, waits for
+    nobody's lock and returns how many rows it changed; fewer than `limit` means that this was
+    all it could have now.
+    """
+
+    async def erase_payloads(self, age: timedelta, *, limit: int) -> int:
+        """Erase payloads and errors; the rows stay, so that a repeat is still recognised."""
+        ...
+
+    async def remove_webhooks(self, age: timedelta, *, limit: int) -> int:
+        """Remove processed webhooks altogether."""
+        ...
+
+    async def remove_messages(self, age: timedelta, *, limit: int) -> int:
+        """Remove messages that are done with."""
+        ...
+
+    async def count(self, kept: Kept) -> Swept:
+        """How many there are that are too old now."""
+        ...

@@ -1,0 +1,181 @@
+"""Real servers, real `payments` processes behind proxies, and what keeps them busy."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import asyncpg
+
+from sandbox.servers import PrivatePostgres, PrivateRabbitMQ
+from tests.end_to_end.processes import Process, run, running
+from tests.faults import checker
+from tests.faults.consumer import Consumer
+from tests.faults.stripe import Sender
+from tests.proxy import Proxy
+from tests.stripe_payloads import SECRET
+from tests.stripe_stand_in import StripeStandIn, run_stripe_stand_in
+
+# A private server dies with the thread that started it, so this one outlives every test.
+_SERVERS: Final = ThreadPoolExecutor(1)
+
+
+async def on_servers(change: Callable[..., None], *arguments: str) -> None:
+    """Start, stop or command a private server without holding the event loop up."""
+    await asyncio.get_running_loop().run_in_executor(_SERVERS, change, *arguments)
+
+
+class Member:
+    """One `payments` process that is started again whenever it was killed, as an operator would."""
+
+    def __init__(self, command: str, environment: Mapping[str, str], directory: Path) -> None:
+        self._command = command
+        self._environment = environment
+        self._directory = directory
+        self._stack = AsyncExitStack()
+        self._process: Process | None = None
+
+    @property
+    def address(self) -> str | None:
+        """Where it listens, or last did."""
+        return self._process.address if self._process else None
+
+    async def start(self, **more: str) -> None:
+        """Start it, with more in its environment, and return once it works."""
+        self._process = await self._stack.enter_async_context(
+            running(self._command, {**self._environment, **more}, self._directory)
+        )
+
+    async def kill(self) -> None:
+        """End it as a power cut would."""
+        await self._stack.aclose()
+
+    async def stop(self) -> None:
+        """End it as an operator would. It has to end by itself, and well."""
+        assert self._process is not None
+        self._process.signal(signal.SIGTERM)
+        assert await self._process.wait() == 0, self._process.log[-2000:]
+        await self._stack.aclose()
+
+    def freeze(self) -> None:
+        """Take its processor away."""
+        assert self._process is not None
+        self._process.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Give it back."""
+        assert self._process is not None
+        self._process.signal(signal.SIGCONT)
+
+
+@dataclass
+class World:
+    """Everything that a fault may touch."""
+
+    postgres: PrivatePostgres
+    brokers: list[PrivateRabbitMQ]
+    database_url: str
+    database: Proxy
+    broker: Proxy
+    stripe: StripeStandIn
+    provider: Proxy
+    sender: Sender
+    consumer: Consumer
+    apis: list[Member] = field(default_factory=list)
+    workers: list[Member] = field(default_factory=list)
+
+    async def recovered(self) -> None:
+        """Return once webhooks are taken and messages arrive again."""
+        await asyncio.gather(self.sender.accepted(10), self.consumer.received(10))
+
+
+@contextlib.asynccontextmanager
+async def living(
+    postgres: PrivatePostgres,
+    brokers: list[PrivateRabbitMQ],
+    chance: random.Random,
+    directory: Path,
+    *,
+    apis: int = 2,
+    workers: int = 2,
+) -> AsyncIterator[World]:
+    """Run the service under load; when the block ends, everything is finished and checked."""
+    database_url = await _create_database(postgres.url)
+    async with AsyncExitStack() as stack:
+        stripe = stack.enter_context(run_stripe_stand_in())
+        database = await stack.enter_async_context(Proxy(database_url))
+        broker = await stack.enter_async_context(Proxy(*(node.url for node in brokers)))
+        provider = await stack.enter_async_context(Proxy(stripe.url))
+        environment = {
+            "DATABASE_URL": database.url,
+            "RABBITMQ_URL": broker.url,
+            "STRIPE_SECRET_KEY": "sk_test_51abc",
+            "STRIPE_PUBLISHABLE_KEY": "pk_test_51abc",
+            "STRIPE_WEBHOOK_SECRET": SECRET,
+            "STRIPE_API_BASE": provider.url,
+            "JWT_SECRET": "a secret that is long enough for the tests",
+            "JWT_ISSUER": "https://identity.example",
+            "JWT_AUDIENCE": "payments",
+        }
+        status, output = await run({"DATABASE_URL": database_url}, "migrate")
+        assert status == 0, output
+        members = [
+            [Member(command, environment, directory) for _ in range(count)]
+            for command, count in (("api", apis), ("worker", workers))
+        ]
+        for member in (*members[0], *members[1]):
+            stack.push_async_callback(member.kill)
+        await asyncio.gather(*(member.start() for kind in members for member in kind))
+        world = World(
+            postgres,
+            brokers,
+            database_url,
+            database,
+            broker,
+            stripe,
+            provider,
+            Sender(lambda: [a.address for a in members[0] if a.address], stripe, chance),
+            # Through a proxy of its own: what hits the service's connections spares this one.
+            Consumer((await stack.enter_async_context(Proxy(*(node.url for node in brokers)))).url),
+            *members,
+        )
+        async with world.consumer.running():
+            async with world.sender.running():
+                await world.recovered()
+                yield world
+            await checker.settled(database_url)
+            written = await _messages(database_url)
+            # What has not come by then never will, and the checker says what it is.
+            with contextlib.suppress(TimeoutError):
+                await world.consumer.until(lambda: len(set(world.consumer.arrived)) >= written)
+        await checker.check(
+            database_url, world.sender.lives, world.sender.answered, world.consumer.arrived
+        )
+
+
+async def _create_database(server_url: str) -> str:
+    name = f"faults_{uuid4().hex}"
+    connection = await asyncpg.connect(server_url)
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
+    return server_url.rpartition("/")[0] + f"/{name}"
+
+
+async def _messages(database_url: str) -> int:
+    connection = await asyncpg.connect(database_url)
+    try:
+        count: int = await connection.fetchval("SELECT count(*) FROM payments.outbox_events")
+        return count
+    finally:
+        await connection.close()

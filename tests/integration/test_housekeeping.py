@@ -1,0 +1,106 @@
+"""Whose turn it is to do what is done from time to time."""
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.postgres.schedule import PostgresSchedule
+from ports.payment_provider import ProviderUnavailable
+from service.housekeeping import AGAIN, LEASE, Housekeeping, Job
+
+DAY = timedelta(days=1)
+
+
+class Counted:
+    """A job that counts how often it was done, or fails as it is told to."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.times = 0
+        self.failure = failure
+
+    async def __call__(self) -> None:
+        self.times += 1
+        if self.failure is not None:
+            raise self.failure
+
+
+async def seconds_to_go(bystander: asyncpg.Connection) -> float:
+    return float(
+        await bystander.fetchval(
+            "SELECT extract(epoch FROM due_at - now()) FROM payments.scheduled_jobs"
+        )
+    )
+
+
+async def let_pass(bystander: asyncpg.Connection, time: timedelta) -> None:
+    await bystander.execute(
+        "UPDATE payments.scheduled_jobs SET due_at = due_at - $1::interval", time
+    )
+
+
+async def test_of_many_workers_one_does_a_job_and_then_nobody_until_it_is_due_again(
+    engine: AsyncEngine, bystander: asyncpg.Connection
+) -> None:
+    job = Counted()
+    workers = [Housekeeping(PostgresSchedule(engine), [Job("job", DAY, job)]) for _ in range(5)]
+    assert sum(await asyncio.gather(*(worker.run_once() for worker in workers))) == 1
+    assert sum(await asyncio.gather(*(worker.run_once() for worker in workers))) == 0
+    assert 0.9 * DAY.total_seconds() - 60 < await seconds_to_go(bystander)
+    assert await seconds_to_go(bystander) <= 1.1 * DAY.total_seconds()
+
+    await let_pass(bystander, 1.1 * DAY)
+    assert sum(await asyncio.gather(*(worker.run_once() for worker in workers))) == 1
+    assert job.times == 2
+
+
+async def test_a_failure_of_whatever_kind_is_repeated_sooner_and_holds_nothing_up(
+    engine: AsyncEngine, bystander: asyncpg.Connection
+) -> None:
+    for failure in (ProviderUnavailable("Stripe is away"), ZeroDivisionError("a mistake")):
+        await bystander.execute("DELETE FROM payments.scheduled_jobs")
+        failing, other = Counted(failure), Counted()
+        schedule = PostgresSchedule(engine)
+        await Housekeeping(schedule, [Job("failing", DAY, failing)]).run_once()
+        assert await seconds_to_go(bystander) <= 1.1 * AGAIN.total_seconds()
+
+        await let_pass(bystander, DAY)
+        both = [Job("failing", DAY, failing), Job("other", DAY, other)]
+        assert await Housekeeping(schedule, both).run_once() == 2
+        assert (failing.times, other.times) == (2, 1)
+
+
+async def test_the_job_of_a_worker_that_died_goes_to_another(
+    engine: AsyncEngine, bystander: asyncpg.Connection
+) -> None:
+    started, job = asyncio.Event(), Counted()
+
+    async def die() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    schedule = PostgresSchedule(engine)
+    dying = asyncio.create_task(Housekeeping(schedule, [Job("job", DAY, die)]).run_once())
+    await started.wait()
+    dying.cancel()
+    await asyncio.wait([dying])
+    successor = Housekeeping(schedule, [Job("job", DAY, job)])
+    assert await successor.run_once() == 0
+
+    await let_pass(bystander, LEASE)
+    assert await successor.run_once() == 1
+    assert job.times == 1
+
+
+async def test_a_database_that_is_away_is_waited_for(
+    engine: AsyncEngine, bystander: asyncpg.Connection
+) -> None:
+    job = Counted()
+    housekeeping = Housekeeping(PostgresSchedule(engine), [Job("job", DAY, job)])
+    await bystander.execute("ALTER TABLE payments.scheduled_jobs RENAME TO gone")
+    try:
+        assert await housekeeping.run_once() == 0
+    finally:
+        await bystander.execute("ALTER TABLE payments.gone RENAME TO scheduled_jobs")
+    assert await housekeeping.run_once() == 1

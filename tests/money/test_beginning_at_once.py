@@ -1,0 +1,67 @@
+"""What happens to a purchase that nobody has to pay for or give a card for."""
+
+from __future__ import annotations
+
+from tests.money.conftest import GOOD_CARD, Till
+
+GENERAL = "general_monthly"
+
+
+async def put_a_card_on_file(till: Till, customer: str) -> None:
+    method = await till.stripe.v1.payment_methods.attach_async(GOOD_CARD, {"customer": customer})
+    await till.stripe.v1.customers.update_async(
+        customer, {"invoice_settings": {"default_payment_method": method.id}}
+    )
+
+
+async def test_a_card_on_file_is_not_charged_before_the_buyer_confirms(till: Till) -> None:
+    user = await till.somebody()
+    await put_a_card_on_file(till, (await user("POST", "/customers")).json()["customerId"])
+
+    begun = (await user.subscribe(till.price(GENERAL))).json()
+
+    assert (begun["status"], begun["intentType"]) == ("incomplete", "payment")
+    assert till.taken(user) == []
+    await till.confirm(begun)
+    assert till.taken(user) == [1000]
+
+
+async def test_with_a_card_on_file_a_trial_begins_with_the_call(till: Till) -> None:
+    user = await till.somebody(trial=True)
+    await put_a_card_on_file(till, (await user("POST", "/customers")).json()["customerId"])
+
+    begun = (await user.subscribe(till.price(GENERAL))).json()
+
+    assert (begun["status"], begun["clientSecret"], begun["intentType"]) == ("trialing", None, None)
+
+
+async def test_with_enough_credit_a_subscription_begins_with_the_call(till: Till) -> None:
+    user = await till.somebody()
+    await till.give_credit(user, 1500)
+
+    begun = (await user.subscribe(till.price(GENERAL))).json()
+
+    assert (begun["status"], begun["clientSecret"], begun["intentType"]) == ("active", None, None)
+    assert till.taken(user) == []
+
+
+async def test_with_some_credit_the_rest_is_confirmed(till: Till) -> None:
+    user = await till.somebody()
+    await till.give_credit(user, 300)
+
+    begun = (await user.subscribe(till.price(GENERAL))).json()
+
+    assert (begun["status"], begun["intentType"]) == ("incomplete", "payment")
+    await till.confirm(begun)
+    assert till.taken(user) == [700]
+
+
+async def test_credit_comes_back_when_an_attempt_is_closed(till: Till) -> None:
+    user = await till.somebody()
+    await till.give_credit(user, 300)
+    await user.subscribe(till.price(GENERAL))
+
+    begun = (await user.subscribe(till.price("general_annual"))).json()
+    await till.confirm(begun)
+
+    assert till.taken(user) == [10_000 - 300]

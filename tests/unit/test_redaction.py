@@ -1,0 +1,48 @@
+"""What is kept of an error holds no secret and no whole address."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.process_inbox import ERROR_LENGTH, describe
+from service.redaction import redacted
+
+_WORD = st.text("abcdefghij.+-_0123456789", min_size=2, max_size=20)
+
+
+@given(local=_WORD, domain=_WORD, before=st.text(max_size=20), after=st.text(max_size=20))
+def test_no_address_is_left_whole(local: str, domain: str, before: str, after: str) -> None:
+    assert f"{local}@{domain}" not in redacted(f"{before} {local}@{domain} {after}")
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk_" + "test_51canaryCANARYcanary",
+        "sk_" + "live_51canaryCANARYcanary",
+        "rk_" + "live_51canaryCANARYcanary",
+        "whsec_canaryCANARYcanary",
+        "postgresql://payments:" + "canary@db.internal/payments",
+        "amqps://user:" + "p%40canary:x@mq/",
+        "eyJhbGciOi." + "eyJzdWIiOi.canary_signature-x",
+    ],
+)
+def test_no_secret_is_left(secret: str) -> None:
+    for text in (secret, f"Invalid key provided: {secret}.", f"(error='{secret}')"):
+        assert "canary" not in redacted(text)
+
+
+@given(text=st.text(max_size=200))
+def test_what_is_redacted_once_is_not_changed_again(text: str) -> None:
+    assert redacted(redacted(text)) == redacted(text)
+
+
+def test_words_without_a_secret_are_left_as_they_are() -> None:
+    said = "OwnershipConflict: the event names user 5f0c, sub_1 and cus_2 at 12:30: see evt_3"
+    assert redacted(said) == said
+
+
+def test_an_error_is_kept_redacted_and_of_bounded_length() -> None:
+    kept = describe(ValueError("alice@example.com " * 1_000))
+    assert "alice@" not in kept
+    assert len(kept) == ERROR_LENGTH

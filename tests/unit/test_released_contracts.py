@@ -1,0 +1,267 @@
+"""What was promised with a release is kept, and every way to break it is found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.compatibility import broken_api, broken_messages
+from contracts.generate import ROOT
+from contracts.release import RELEASED, broken_promises, release
+
+EVENTS: Final = {
+    path.name: json.loads(path.read_text()) for path in sorted((ROOT / "events").glob("*.json"))
+}
+API: Final[dict[str, Any]] = json.loads((ROOT / "openapi.json").read_text())
+ACTIVATED: Final = "payments.subscription.activated.v1.schema.json"
+
+
+def test_no_promise_of_the_last_release_is_broken() -> None:
+    assert list(RELEASED.glob("events/*.json")), "there is nothing to compare with"
+    assert broken_promises(ROOT, RELEASED) == []
+
+
+# Messages
+
+
+def objects(document: Any) -> list[dict[str, Any]]:
+    """Every schema of an object."""
+    return [schema for schema in document["$defs"].values() if "properties" in schema]
+
+
+def remove(schema: dict[str, Any], name: str) -> None:
+    del schema["properties"][name]
+    schema["required"].remove(name)
+
+
+def rename(schema: dict[str, Any], name: str) -> None:
+    schema["properties"][f"{name}2"] = schema["properties"].pop(name)
+    schema["required"] = [f"{name}2" if one == name else one for one in schema["required"]]
+
+
+def retype(schema: dict[str, Any], name: str) -> None:
+    schema["properties"][name] = {"type": "array", "items": {"type": "string"}}
+
+
+def let_it_be_null(schema: dict[str, Any], name: str) -> None:
+    old = schema["properties"][name]
+    schema["properties"][name] = {"anyOf": [*old.get("anyOf", [old]), {"type": "boolean"}]}
+
+
+def leave_out(schema: dict[str, Any], name: str) -> None:
+    schema["required"].remove(name)
+
+
+def limit_values(schema: dict[str, Any], name: str) -> None:
+    schema["properties"][name] = {**schema["properties"][name], "enum": ["a"]}
+
+
+def limit_length(schema: dict[str, Any], name: str) -> None:
+    schema["properties"][name] = {**schema["properties"][name], "maxLength": 3}
+
+
+def require_another(schema: dict[str, Any], name: str) -> None:
+    schema["properties"]["added"] = {"type": "string"}
+    schema["required"].append("added")
+
+
+BREAKING: Final = (
+    remove,
+    rename,
+    retype,
+    let_it_be_null,
+    leave_out,
+    limit_values,
+    limit_length,
+    require_another,
+)
+
+
+@given(data=st.data())
+def test_whatever_breaks_a_reader_is_found_in_any_field_of_any_event(data: st.DataObject) -> None:
+    old = EVENTS[data.draw(st.sampled_from(sorted(EVENTS)))]
+    new = deepcopy(old)
+    schema = data.draw(st.sampled_from(objects(new)))
+    name = data.draw(st.sampled_from(sorted(schema["properties"])))
+    data.draw(st.sampled_from(BREAKING))(schema, name)
+
+    assert broken_messages(old, new)
+
+
+@given(data=st.data())
+def test_optional_fields_and_better_explanations_break_nothing(data: st.DataObject) -> None:
+    old = EVENTS[data.draw(st.sampled_from(sorted(EVENTS)))]
+    new = deepcopy(old)
+    for schema in objects(new):
+        if data.draw(st.booleans()):
+            schema["properties"]["added"] = data.draw(
+                st.sampled_from([{"type": "string"}, {"anyOf": [{"type": "null"}]}])
+            )
+        if data.draw(st.booleans()):
+            schema["description"] = "In other words."
+            for field in schema["properties"].values():
+                field["description"] = "Explained better."
+        schema["required"] = data.draw(st.permutations(schema["required"]))
+        schema["properties"] = dict(data.draw(st.permutations(list(schema["properties"].items()))))
+
+    assert broken_messages(old, new) == []
+
+
+def test_a_schema_may_be_moved_and_renamed() -> None:
+    old = EVENTS[ACTIVATED]
+    moved = json.loads(json.dumps(old).replace("ActivatedData", "DataOfActivation"))
+
+    assert moved != old
+    assert broken_messages(old, moved) == []
+
+
+# The HTTP API
+
+
+def path(api: dict[str, Any], method: str, path: str) -> Any:
+    return api["paths"][path][method]
+
+
+def schema(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def of(api: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = api["components"]["schemas"][name]
+        return found
+
+    return of
+
+
+def change(edit: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    new = deepcopy(API)
+    edit(new)
+    return new
+
+
+SUBSCRIPTION: Final = "/api/payments/subscriptions/{subscription_id}"
+CHECKOUT: Final = "/api/payments/create-checkout-session"
+VIEW: Final = schema("SubscriptionView")
+PREVIEW: Final = schema("PreviewView")
+ASKED: Final = schema("CheckoutRequest")
+
+
+@pytest.mark.parametrize(
+    ("edit", "problem"),
+    [
+        (lambda api: api["paths"].pop(CHECKOUT), f"POST {CHECKOUT}: was removed"),
+        (lambda api: api["paths"][SUBSCRIPTION].pop("delete"), f"DELETE {SUBSCRIPTION}: was"),
+        (lambda api: remove(PREVIEW(api), "lines"), "lines: was removed"),
+        (lambda api: rename(VIEW(api), "hasAccess"), "hasAccess: was removed or renamed"),
+        (lambda api: retype(VIEW(api), "hasAccess"), "hasAccess: type was 'boolean'"),
+        (lambda api: leave_out(PREVIEW(api), "lines"), "lines: was always there"),
+        (lambda api: require_another(ASKED(api), ""), "added: is required now, but clients"),
+        (lambda api: remove(ASKED(api), "priceId"), "priceId: was removed"),
+        (lambda api: retype(ASKED(api), "priceId"), "priceId: type was 'string'"),
+        (
+            lambda api: path(api, "delete", SUBSCRIPTION)["responses"].pop("200"),
+            "200: is no longer answered",
+        ),
+        (
+            lambda api: path(api, "delete", SUBSCRIPTION)["responses"].update({"204": {}}),
+            "204: is a success that no client expects",
+        ),
+        (
+            lambda api: path(api, "delete", SUBSCRIPTION)["parameters"].pop(),
+            "immediately: was removed",
+        ),
+        (
+            lambda api: path(api, "delete", SUBSCRIPTION)["parameters"][1].update(required=True),
+            "immediately: is required now",
+        ),
+        (
+            lambda api: path(api, "delete", SUBSCRIPTION)["parameters"].append(
+                {"in": "query", "name": "why", "required": True, "schema": {"type": "string"}}
+            ),
+            "why: is required now",
+        ),
+        (
+            lambda api: path(api, "get", "/api/payments/config").update(security=[{"x": []}]),
+            "who may call it",
+        ),
+        (
+            lambda api: path(api, "post", CHECKOUT)["requestBody"]["content"].clear(),
+            "application/json: was removed",
+        ),
+    ],
+)
+def test_what_breaks_a_client_is_found(
+    edit: Callable[[dict[str, Any]], object], problem: str
+) -> None:
+    found = broken_api(API, change(edit))
+
+    assert any(problem in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda api: api["paths"].update({"/new": {"get": {"responses": {}}}}),
+        lambda api: VIEW(api)["properties"].update(added={"type": "string"}),
+        lambda api: ASKED(api)["properties"].update(added={"type": "string"}),
+        lambda api: leave_out(ASKED(api), "priceId"),
+        lambda api: VIEW(api).update(description="Said better."),
+        lambda api: path(api, "delete", SUBSCRIPTION)["responses"].update({"418": {}}),
+        lambda api: path(api, "delete", SUBSCRIPTION)["parameters"].append(
+            {"in": "query", "name": "why", "schema": {"type": "string"}}
+        ),
+        lambda api: path(api, "delete", SUBSCRIPTION).update(summary="Said better."),
+    ],
+)
+def test_what_no_client_has_to_know_of_breaks_nothing(
+    edit: Callable[[dict[str, Any]], object],
+) -> None:
+    assert broken_api(API, change(edit)) == []
+
+
+# The release
+
+
+@pytest.fixture
+def contracts(tmp_path: Path) -> Path:
+    """Give a copy of the contracts to spoil."""
+    shutil.copytree(ROOT / "events", tmp_path / "events")
+    shutil.copyfile(ROOT / "openapi.json", tmp_path / "openapi.json")
+    return tmp_path
+
+
+def test_a_release_is_kept_and_the_next_one_refused_where_it_breaks_a_promise(
+    contracts: Path,
+) -> None:
+    released = contracts / "released"
+    assert release(contracts, released) == []
+    kept = {path: path.read_bytes() for path in released.rglob("*.json")}
+    assert {path.name for path in kept} == {*EVENTS, "openapi.v1.json"}
+
+    spoiled = deepcopy(EVENTS[ACTIVATED])
+    rename(spoiled["$defs"]["ActivatedData"], "trialEndDate")
+    (contracts / "events" / ACTIVATED).write_text(json.dumps(spoiled))
+    (contracts / "openapi.json").write_text(
+        json.dumps(change(lambda api: VIEW(api)["properties"].pop("plan")))
+    )
+
+    problems = release(contracts, released)
+    assert any(
+        "trialEndDate" in problem and "make a payments.subscription.activated.v2" in problem
+        for problem in problems
+    )
+    assert any("plan: was removed" in problem and "make a v2" in problem for problem in problems)
+    assert {path: path.read_bytes() for path in released.rglob("*.json")} == kept
+
+
+def test_an_event_that_is_no_longer_there_breaks_a_promise(contracts: Path) -> None:
+    release(contracts, contracts / "released")
+    (contracts / "events" / ACTIVATED).unlink()
+
+    (problem,) = broken_promises(contracts, contracts / "released")
+    assert problem.startswith("payments.subscription.activated.v1: message: was removed")
