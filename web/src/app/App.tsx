@@ -3,6 +3,7 @@ import { useCallback, useEffect, useMemo, useState } from "react";
 import { InvoiceHistory, loadStripeFrom, StripeProvider, SubscriptionManagement } from "../index";
 import css from "./App.module.css";
 import { PLANS } from "./plans";
+import type { Returned } from "./returned";
 import { SandboxPanel } from "./SandboxPanel";
 import { currentUser, sandboxStatus, type SandboxStatus, signOut, type User } from "./session";
 import { SignIn } from "./SignIn";
@@ -14,7 +15,8 @@ type State =
   | { name: "signed in"; user: User };
 
 /** The sandbox's application: an account page that uses the payment components. */
-export function App() {
+export function App({ returned }: { returned: Returned }) {
+  const [back, setBack] = useState(returned);
   const [state, setState] = useState<State>({ name: "loading" });
   const [sandbox, setSandbox] = useState<SandboxStatus | null>(null);
 
@@ -39,6 +41,7 @@ export function App() {
   const [look, setLook] = useState(0);
   const lookAgain = useCallback(async () => {
     await load();
+    setBack({});
     setLook((before) => before + 1);
   }, [load]);
 
@@ -91,6 +94,7 @@ export function App() {
             // A jump in time changes everything that is shown.
             key={`${state.user.id} ${look}`}
             user={state.user}
+            returned={back}
             sandbox={sandbox}
             onLookAgain={lookAgain}
             onExpired={() => setState({ name: "signed out", expired: true })}
@@ -103,13 +107,13 @@ export function App() {
 
 interface AccountProps {
   user: User;
+  returned: Returned;
   sandbox: SandboxStatus;
   onLookAgain: () => Promise<void>;
   onExpired: () => void;
 }
 
-function Account({ user, sandbox, onLookAgain, onExpired }: AccountProps) {
-  const returned = useMemo(() => takeReturn(), []);
+function Account({ user, returned, sandbox, onLookAgain, onExpired }: AccountProps) {
   const stripe = useMemo(() => loadStripeFrom(`${sandbox.stripe.url}/v3/`), [sandbox.stripe.url]);
   const now = useCallback(() => Date.now() + sandbox.ahead, [sandbox.ahead]);
   const [believed, setBelieved] = useState(sandbox.usersView);
@@ -134,18 +138,4 @@ function Account({ user, sandbox, onLookAgain, onExpired }: AccountProps) {
       </div>
     </StripeProvider>
   );
-}
-
-/** What Stripe has put into the page's address on the way back; it is taken out of it. */
-function takeReturn(): { checkoutSessionId?: string; returned?: boolean } {
-  const query = new URLSearchParams(location.search);
-  const session = query.get("session_id");
-  const redirected = query.has("redirect_status");
-  if (location.search !== "") {
-    history.replaceState(null, "", location.pathname);
-  }
-  return {
-    ...(session === null ? {} : { checkoutSessionId: session }),
-    ...(redirected ? { returned: true } : {}),
-  };
 }
