@@ -234,6 +234,7 @@ describe("paying", () => {
     const { user, onChanged } = open();
     await pay(user);
     expect(await screen.findByText("Confirming…")).toBeInTheDocument();
+    expect(await button("Close")).toBeInTheDocument();
     expect(onChanged).not.toHaveBeenCalled();
     expect(
       await screen.findByText(

@@ -116,7 +116,11 @@ function Form({
   // A second click may come before React has drawn the busy button.
   const running = useRef(false);
   useReportExpiry(error);
-  useEffect(() => onBusy?.(busy), [busy, onBusy]);
+  useEffect(() => {
+    onBusy?.(busy);
+    // Once this form is gone, nothing of it is under way.
+    return () => onBusy?.(false);
+  }, [busy, onBusy]);
 
   const trial = trialDays > 0;
 
