@@ -28,7 +28,7 @@ WEB_MODULES := web/node_modules/.ready
 WEB_PAGE := web/dist/index.html
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/vite.config.ts
 
-.PHONY: help setup run test faults check audit format docs contracts verify-pact release-contracts lock clean \
+.PHONY: help setup run bench test faults check audit format docs contracts verify-pact release-contracts lock clean \
 	web test-web check-web screenshots
 
 help: ## Show this list
@@ -41,6 +41,11 @@ run: $(STAMP) ## Start everything on this machine and say where to open it
 		|| echo "The page could not be built: a small one of the sandbox's own is shown."; \
 	else echo "The page is not built, since $(NO_NODE): a small one of the sandbox's own is shown."; fi
 	@$(BIN)/python -m sandbox
+
+bench: $(STAMP) ## Measure everything (15 min); ARGS=--short does so coarsely
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v rabbitmq-server >/dev/null \
+		|| .ci/apt-install rabbitmq-server
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 test: $(STAMP) ## Run the tests; ARGS="..." goes to pytest
 	@$(HAVE_SERVERS) || .ci/apt-install rabbitmq-server || true
@@ -110,7 +115,7 @@ lock: $(STAMP) ## Resolve the locks again; LOCK_ARGS=--upgrade moves every versi
 
 clean: ## Remove everything that is generated
 	rm -rf web/node_modules web/dist web/dist-lib web/screenshots
-	rm -rf .venv .sandbox dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .sandbox .bench dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(WEB_MODULES): web/package.json web/package-lock.json

@@ -80,16 +80,23 @@ class PriceList:
         self._current.update(current)
 
     def sold_as(self, price_ref: str) -> Offer | None:
-        """The offer that is sold now at this very price; None for a superseded or foreign one."""
-        for lookup_key, current in self._current.items():
-            if current == price_ref:
-                return self._by_key.get(lookup_key)
-        return None
+        """The offer that is sold now at this very price, at what the provider charges for it;
+        None for a superseded or foreign one.
+        """
+        return self._by_ref.get(price_ref) if price_ref in self._current.values() else None
 
     @property
     def is_complete(self) -> bool:
         """Whether the price of every offer is known."""
         return self._by_key.keys() <= self._current.keys()
+
+    def on_sale(self) -> Iterator[tuple[Offer, str | None]]:
+        """Every offer as it is sold now, and the reference of its price; before that is known as
+        it is meant to be sold, and None.
+        """
+        for lookup_key, offer in self._by_key.items():
+            reference = self.current_ref(lookup_key)
+            yield (reference and self.sold_as(reference)) or offer, reference
 
     def current_ref(self, lookup_key: str) -> str | None:
         """The reference of the price sold now under this lookup key; None before it is known."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
+from functools import lru_cache
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -120,6 +121,7 @@ class Freshness(Enum):
     TIE = "tie"
 
 
+@lru_cache(maxsize=4096)  # asked for several times while a batch is worked on
 def subscription_id(subscription_ref: str) -> UUID:
     """Our id for the provider's subscription `subscription_ref`."""
     return uuid5(_NAMESPACE, subscription_ref)

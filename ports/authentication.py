@@ -22,6 +22,16 @@ class InvalidToken(Exception):
         self.hint = hint
 
 
+class InsufficientScope(Exception):
+    """The token is genuine, but was not issued for what we do. `required` is what it lacks, as
+    scopes separated by spaces.
+    """
+
+    def __init__(self, required: str) -> None:
+        super().__init__(f"a scope is missing: {required}")
+        self.required = required
+
+
 class KeysUnavailable(Exception):
     """The keys to verify a token with cannot be had now: trying again later may help."""
 
@@ -30,7 +40,10 @@ class Authenticator(Protocol):
     """Verifies tokens."""
 
     async def authenticate(self, token: str) -> User:
-        """The user the token was issued to. Raises InvalidToken and KeysUnavailable."""
+        """The user the token was issued to.
+
+        Raises InvalidToken, InsufficientScope and KeysUnavailable.
+        """
         ...
 
     async def close(self) -> None:

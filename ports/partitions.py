@@ -32,12 +32,16 @@ class LeaseLost(Exception):
     """This share is no longer the worker's: nothing of it may be committed any more."""
 
 
-class Partitions(Protocol):
-    """This worker's share of the partitions."""
+class HeldPartitions(Protocol):
+    """What there is to work on."""
 
     def held(self) -> Share:
         """The share as far as is known here; a claim finds out whether it still holds."""
         ...
+
+
+class Partitions(HeldPartitions, Protocol):
+    """This worker's share of the partitions."""
 
     async def renew(self) -> bool:
         """Say that this worker is alive; take a fair share of what is free or was a dead

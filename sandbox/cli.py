@@ -61,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _run(options: Options) -> int:
     async with platform.start(options) as running:
         _say("open", f"{running.address}   (Ctrl-C stops everything)")
-        await running.serving  # for ever, unless it fails
+        # For ever, unless it fails. Awaited itself, it would be cancelled instead of stopped.
+        await asyncio.wait({running.serving})
+        running.serving.result()
     return 1
 
 

@@ -27,7 +27,7 @@ from domain.subscription import AccessPolicy
 from ports.clock import Clock
 from ports.duplicates import Duplicate
 from ports.inbox import ClaimedWebhook, Dead, Outcome, Postponed, Processed, Verdict
-from ports.partitions import LeaseLost, Partitions
+from ports.partitions import HeldPartitions, LeaseLost
 from ports.payment_provider import ProviderUnavailable
 from ports.unit_of_work import StorageUnavailable, UnitOfWork
 from ports.wakeups import Stage, Wakeups
@@ -89,7 +89,7 @@ class ProcessInbox:
         unit_of_work: Callable[[], UnitOfWork],
         reader: WebhookReader,
         lookups: ProviderLookups,
-        partitions: Partitions,
+        partitions: HeldPartitions,
         wakeups: Wakeups,
         clock: Clock,
         rules: ProcessingRules,
@@ -310,17 +310,17 @@ def describe(error: BaseException) -> str:
 
 
 def _log(webhook: ClaimedWebhook, verdict: Verdict) -> None:
-    about = log.bind(
-        event_id=webhook.event_id,
-        event_type=webhook.event_type,
-        trace_id=webhook.traceparent[3:35],
-    )
+    about = {
+        "event_id": webhook.event_id,
+        "event_type": webhook.event_type,
+        "trace_id": webhook.traceparent[3:35],
+    }
     match verdict:
         case Processed(outcome=outcome, note=note):
-            about.info("webhook_processed", outcome=str(outcome), note=note)
+            log.info("webhook_processed", **about, outcome=str(outcome), note=note)
         case Postponed(reason=reason, failed=True):
-            about.warning("webhook_retry", error=reason, attempts=webhook.attempts + 1)
+            log.warning("webhook_retry", **about, error=reason, attempts=webhook.attempts + 1)
         case Postponed(reason=reason):
-            about.info("webhook_held", reason=reason)
+            log.info("webhook_held", **about, reason=reason)
         case Dead(error=error):
-            about.error("webhook_dead", error=error)
+            log.error("webhook_dead", **about, error=error)

@@ -54,11 +54,11 @@ class Offers:
     async def find(self, price_ref: str) -> Offer:
         """The offer behind a price that is sold now.
 
-        Raises Unacceptable, and ProviderUnavailable while the prices are not known.
+        Raises Unacceptable, and ProviderUnavailable where nobody can tell.
         """
         offer = self._prices.sold_as(price_ref)
-        if offer is None and not self._prices.is_complete:
-            await self._learn_prices.run_once()
+        if offer is None:  # a catalog that was just synced sells at prices that are not known yet
+            await self._learn_prices.look_again()
             offer = self._prices.sold_as(price_ref)
         if offer is None:
             raise Unacceptable(

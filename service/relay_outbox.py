@@ -19,7 +19,7 @@ import structlog
 from ports.clock import Clock
 from ports.event_publisher import Delivery, EventPublisher
 from ports.outbox import Message
-from ports.partitions import Partitions
+from ports.partitions import HeldPartitions
 from ports.unit_of_work import UnitOfWork
 from service.retry import RetryPolicy
 
@@ -59,7 +59,7 @@ class RelayOutbox:
         self,
         unit_of_work: Callable[[], UnitOfWork],
         publisher: EventPublisher,
-        partitions: Partitions,
+        partitions: HeldPartitions,
         clock: Clock,
         *,
         retry: RetryPolicy = HOLD_BACK,

@@ -108,6 +108,14 @@ def _pem(value: str) -> str:
     return pem
 
 
+def _scopes(value: str) -> tuple[str, ...]:
+    scopes = tuple(value.split())
+    # RFC 6749, section 3.3: visible ASCII without quotation marks and backslashes.
+    if not all(re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]+", scope) for scope in scopes):
+        raise ValueError("must be scopes separated by spaces, such as payments")
+    return scopes
+
+
 def _origins(value: str) -> tuple[str, ...]:
     origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
     if not origins:
@@ -270,7 +278,8 @@ class Settings:
     jwt_jwks_url: str | None = _variable(
         "JWT_JWKS_URL",
         _url("https", "http"),
-        "Where the identity provider publishes its keys (or set JWT_PUBLIC_KEY or JWT_SECRET)",
+        "Where the identity provider publishes its keys, https with a live key (or set "
+        "JWT_PUBLIC_KEY or JWT_SECRET)",
         required=False,
     )
     jwt_public_key: str | None = _variable(
@@ -292,6 +301,12 @@ class Settings:
     )
     jwt_audience: str = _variable(
         "JWT_AUDIENCE", _text, "What the users' tokens are for: their claim aud has to hold this"
+    )
+    jwt_required_scope: tuple[str, ...] | None = _variable(
+        "JWT_REQUIRED_SCOPE",
+        _scopes,
+        "Scopes that tokens must hold in scope or scp, separated by spaces; others get a 403",
+        required=False,
     )
     allowed_redirect_origins: tuple[str, ...] = _variable(
         "ALLOWED_REDIRECT_ORIGINS",
@@ -359,7 +374,9 @@ _JWT_KEYS: Final = {
     "jwt_public_key": "JWT_PUBLIC_KEY",
     "jwt_secret": "JWT_SECRET",
 }
-_JWT: Final = (*_JWT_KEYS, "jwt_issuer", "jwt_audience")
+# What is sent to these does not leave the machine.
+_THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_JWT: Final = (*_JWT_KEYS, "jwt_issuer", "jwt_audience", "jwt_required_scope")
 _API: Final = (
     "database_url",
     "stripe_publishable_key",
@@ -426,6 +443,7 @@ def load_what_is_usable(
             problems.append(f"{VARIABLES[name].name} {error}")
     problems += _modes_differ(values)
     problems += _guessable(values)
+    problems += _readable_on_the_way(values)
     if "jwt_issuer" in USED_BY[command]:
         problems += _not_one_key(values, environment)
     settings = object.__new__(Settings)  # without those this command does not use
@@ -458,11 +476,25 @@ def _read(variable: Variable, environment: Mapping[str, str]) -> object:
 
 def _guessable(values: Mapping[str, Any]) -> list[str]:
     """Where money is real a secret must be as long as the hash (RFC 7518, section 3.2)."""
-    live = (values.get("stripe_secret_key") or "").split("_")[1:2] == ["live"]
     secret = values.get("jwt_secret")
-    if live and secret is not None and len(secret.encode()) < 32:
+    if _is_live(values) and secret is not None and len(secret.encode()) < 32:
         return ["JWT_SECRET must be 32 bytes or longer with a live key: it could be guessed"]
     return []
+
+
+def _readable_on_the_way(values: Mapping[str, Any]) -> list[str]:
+    """Where money is real, nobody between us and the identity provider may hand us keys."""
+    url = urlsplit(values.get("jwt_jwks_url") or "")
+    if not _is_live(values) or url.scheme != "http" or url.hostname in _THIS_MACHINE:
+        return []
+    return [
+        "JWT_JWKS_URL must start with https:// with a live key: whoever is on the way could put "
+        "in keys of their own"
+    ]
+
+
+def _is_live(values: Mapping[str, Any]) -> bool:
+    return (values.get("stripe_secret_key") or "").split("_")[1:2] == ["live"]
 
 
 def _modes_differ(values: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,6 @@ from adapters.http.app import create_app
 from adapters.http.config import PublicSettings
 from adapters.http.user_api import UseCases, user_api
 from adapters.http.users import RateLimit
-from adapters.postgres import migrate as postgres_migrate
 from adapters.postgres import privileges
 from adapters.postgres.claims import PostgresClaims
 from adapters.postgres.engine import create_engine
@@ -76,6 +75,7 @@ from service.change_plan import ChangePlan
 from service.ensure_customer import EnsureCustomer
 from service.explain import Explain, Explanation
 from service.housekeeping import Housekeeping, Job
+from service.lanes import Lanes, PartOfShare
 from service.learn_prices import LearnPrices
 from service.list_invoices import ListInvoices
 from service.open_portal import OpenPortal
@@ -107,8 +107,10 @@ Answer = TypeVar("Answer")
 _PRICES_MAY_TAKE = 2.0
 # Often enough that each time is short; nothing is erased to the minute.
 _RETENTION_EVERY = timedelta(hours=1)
-# Intake, inbox, outbox, partitions, two listeners, health check, and one to spare.
-_POOL_SIZE = 8
+# Of each stage of the worker. A third would find both processors and the broker busy.
+_LANES = 2
+# Intake, inbox and outbox in two lanes each, partitions, two listeners, health check, one to spare.
+_POOL_SIZE = 10
 # What users do has connections of its own: however much they ask for, webhooks are taken.
 _USERS_POOL_SIZE = 8
 
@@ -192,6 +194,19 @@ def token_keys(settings: Settings) -> Keys:
     return OneKey(shared_secret(settings.jwt_secret))
 
 
+def required_scope(settings: Settings) -> tuple[str, ...]:
+    """The scopes that tokens must hold, from the settings."""
+    return settings.jwt_required_scope or ()
+
+
+def in_lanes(
+    partitions: Partitions, make: Callable[..., ProcessInbox] | Callable[..., RelayOutbox]
+) -> Lanes:
+    """A stage in its lanes. `make` lacks the partitions only."""
+    parts = (PartOfShare(partitions, number, _LANES) for number in range(_LANES))
+    return Lanes([make(partitions=part) for part in parts])
+
+
 class Container(containers.DeclarativeContainer):
     """Everything a process is made of. Each provider is typed with the port it stands for."""
 
@@ -240,6 +255,7 @@ class Container(containers.DeclarativeContainer):
         providers.Singleton(token_keys, settings),
         issuer=settings.provided.jwt_issuer,
         audience=settings.provided.jwt_audience,
+        required_scope=providers.Callable(required_scope, settings),
     )
     intake: providers.Provider[Intake] = providers.Singleton(PostgresIntake, engine)
     unit_of_work: providers.Provider[UnitOfWork] = providers.Factory(PostgresUnitOfWork, engine)
@@ -271,17 +287,24 @@ class Container(containers.DeclarativeContainer):
         answered=providers.Callable(lambda wakeups: lambda: wakeups.wake(Stage.INBOX), wakeups),
     )
     process_inbox = providers.Singleton(
-        ProcessInbox,
-        unit_of_work.provider,
-        stored_webhooks,
-        lookups,
+        in_lanes,
         partitions,
-        wakeups,
-        clock,
-        providers.Singleton(processing_rules, settings),
+        providers.Factory(
+            ProcessInbox,
+            unit_of_work.provider,
+            stored_webhooks,
+            lookups,
+            wakeups=wakeups,
+            clock=clock,
+            rules=providers.Singleton(processing_rules, settings),
+        ).provider,
     )
     relay_outbox = providers.Singleton(
-        RelayOutbox, unit_of_work.provider, event_publisher, partitions, clock
+        in_lanes,
+        partitions,
+        providers.Factory(
+            RelayOutbox, unit_of_work.provider, event_publisher, clock=clock
+        ).provider,
     )
     replay_webhooks = providers.Singleton(ReplayWebhooks, unit_of_work.provider)
     republish = providers.Singleton(
@@ -404,8 +427,11 @@ def migrate(settings: Settings, *, grant_to: str | None = None) -> None:
 
     Raises StorageUnavailable.
     """
+    # Alembic is needed here alone, and would make every other start a tenth slower.
+    from adapters.postgres.migrate import upgrade  # noqa: PLC0415
+
     logs.configure(settings.log_format, settings.log_level)
-    postgres_migrate.upgrade(settings.database_url)
+    upgrade(settings.database_url)
     if grant_to is not None:
         privileges.grant_to(settings.database_url, grant_to)
 

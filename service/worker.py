@@ -12,10 +12,8 @@ from ports.event_publisher import EventPublisher
 from ports.partitions import Partitions
 from ports.unit_of_work import StorageUnavailable
 from ports.wakeups import Stage, Wakeups
-from service import loop
-from service.process_inbox import ProcessInbox
+from service import lanes, loop
 from service.provider_lookups import ProviderLookups
-from service.relay_outbox import RelayOutbox
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +26,8 @@ class Worker:
 
     def __init__(
         self,
-        process_inbox: ProcessInbox,
-        relay_outbox: RelayOutbox,
+        process_inbox: lanes.Stage,
+        relay_outbox: lanes.Stage,
         lookups: ProviderLookups,
         partitions: Partitions,
         wakeups: Wakeups,

@@ -40,6 +40,13 @@ def at(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+_AMOUNTS = {
+    "general_annual": 10_000,
+    "event_organizer_monthly": 1500,
+    "event_organizer_annual": 15_000,
+}
+
+
 def price(
     lookup_key: str | None = "general_monthly",
     *,
@@ -59,7 +66,7 @@ def price(
         "product": product,
         "recurring": {"interval": interval or ("year" if annual else "month"), "interval_count": 1},
         "type": "recurring",
-        "unit_amount": 1000,
+        "unit_amount": _AMOUNTS.get(lookup_key or "", 1000),
         **more,
     }
 

@@ -37,6 +37,9 @@ _HMAC: Final = ("HS256", "HS384", "HS512")
 
 # Seconds. Keys are rolled a few times a year, and a new one announces itself by its unknown id.
 _FRESH_FOR: Final = 3600.0
+# Seconds for which known keys are trusted while none can be fetched: by then the last tokens have
+# expired, and whoever can keep us from the keys must not keep a withdrawn one alive.
+_TRUSTED_FOR: Final = 6 * 3600.0
 # Seconds between two fetches: tokens with made-up key ids must not become a flood of requests.
 _SHORTEST_INTERVAL: Final = 10.0
 _TIMEOUT: Final = 5.0
@@ -103,17 +106,19 @@ class JwksKeys:
         self._keys: Mapping[str | None, VerifyingKey] = {}
         self._fetched_at: float | None = None
         self._tried_at: float | None = None
+        self._failed = False
         self._fetching = asyncio.Lock()
 
     async def find(self, key_id: str | None) -> VerifyingKey:
         """The key with this id; one without an id only where there is a single key."""
-        if self._is_stale() or self._get(key_id) is None:
+        known = self._get(key_id) is not None
+        if not known or (self._is_older_than(_FRESH_FOR) and not self._waits_in_vain()):
             await self._refresh(key_id)
+        if self._is_older_than(_TRUSTED_FOR):
+            raise KeysUnavailable("the keys of the identity provider cannot be fetched")
         found = self._get(key_id)
         if found is not None:
             return found
-        if self._fetched_at is None:
-            raise KeysUnavailable("the keys of the identity provider cannot be fetched")
         raise InvalidToken("it was signed with a key that the identity provider does not list")
 
     async def close(self) -> None:
@@ -125,12 +130,18 @@ class JwksKeys:
             return next(iter(self._keys.values()))
         return self._keys.get(key_id)
 
-    def _is_stale(self) -> bool:
-        return self._fetched_at is None or self._now() - self._fetched_at >= _FRESH_FOR
+    def _is_older_than(self, seconds: float) -> bool:
+        return self._fetched_at is None or self._now() - self._fetched_at >= seconds
+
+    def _waits_in_vain(self) -> bool:
+        """Whether a fetch is under way that, after the last one, is likely to time out: one
+        request waits for that, not all.
+        """
+        return self._fetching.locked() and self._failed
 
     async def _refresh(self, key_id: str | None) -> None:
         async with self._fetching:
-            if not self._is_stale() and self._get(key_id) is not None:
+            if not self._is_older_than(_FRESH_FOR) and self._get(key_id) is not None:
                 return  # somebody else has just fetched it
             if self._tried_at is not None and self._now() - self._tried_at < _SHORTEST_INTERVAL:
                 return
@@ -139,10 +150,12 @@ class JwksKeys:
                 answer = await self._http.get(self._url)
                 answer.raise_for_status()
                 self._keys = _read(answer.json())
-            except (httpx.HTTPError, ValueError) as error:
-                # What was known before stays good meanwhile.
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
+                # What was known before stays good for a while.
                 log.warning("jwks_unavailable", error=type(error).__name__)
+                self._failed = True
                 return
+            self._failed = False
             self._fetched_at = self._now()
 
 
@@ -162,6 +175,8 @@ def _read(document: object) -> Mapping[str | None, VerifyingKey]:
 def _read_one(jwk: Any) -> VerifyingKey | None:
     """A key for signatures that is public, or None: a set may hold keys for other purposes."""
     if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig" or jwk.get("kty") == "oct":
+        return None
+    if not isinstance(jwk.get("kid"), str | None):
         return None
     try:
         key = jwt.PyJWK.from_dict(jwk).key

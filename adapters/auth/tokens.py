@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
 import jwt
 
 from adapters.auth.keys import Keys
-from ports.authentication import InvalidToken, User
+from ports.authentication import InsufficientScope, InvalidToken, User
 
 # Seconds by which the clocks of issuer and service may differ.
 _LEEWAY: Final = 30
@@ -20,6 +20,12 @@ _LONGEST_NAME: Final = 255
 # The one form in which ids are written; UUID() alone would also take braces and URNs.
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _EMAIL: Final = re.compile(r"[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+")
+
+# Ids that stand for nobody. (RFC 9562, sections 5.9 and 5.10)
+_NOBODY: Final = frozenset({UUID(int=0), UUID(int=2**128 - 1)})
+# What has to be a moment, in seconds since 1970; the last one is that of the year 9999.
+_MOMENTS: Final = ("exp", "nbf", "iat")
+_LATEST: Final = 253_402_300_799
 
 _HINTS: Final[Mapping[type[Exception], str]] = {
     jwt.ExpiredSignatureError: "it has expired: sign in again",
@@ -33,18 +39,25 @@ _HINTS: Final[Mapping[type[Exception], str]] = {
 class JwtAuthenticator:
     """Takes tokens of one issuer for one audience."""
 
-    def __init__(self, keys: Keys, *, issuer: str, audience: str) -> None:
+    def __init__(
+        self, keys: Keys, *, issuer: str, audience: str, required_scope: Iterable[str] = ()
+    ) -> None:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
+        self._required_scope = tuple(required_scope)
 
     async def authenticate(self, token: str) -> User:
-        """The user the token was issued to. Raises InvalidToken and KeysUnavailable."""
+        """The user the token was issued to.
+
+        Raises InvalidToken, InsufficientScope and KeysUnavailable.
+        """
         claims = await self._verify(token)
-        subject = claims.get("sub")
-        if not isinstance(subject, str) or not _UUID.fullmatch(subject):
-            raise InvalidToken("its subject is not the id of a user")
-        return User(UUID(subject), _email(claims.get("email")), _name(claims.get("name")))
+        user = User(_id(claims["sub"]), _email(claims.get("email")), _name(claims.get("name")))
+        granted = _scopes(claims.get("scope")) | _scopes(claims.get("scp"))
+        if not granted.issuperset(self._required_scope):
+            raise InsufficientScope(" ".join(self._required_scope))
+        return user
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -69,7 +82,31 @@ class JwtAuthenticator:
             )
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise InvalidToken(_HINTS.get(type(error), "it cannot be verified")) from None
+        if not all(_is_moment(claims[name]) for name in _MOMENTS if name in claims):
+            raise InvalidToken("one of its claims exp, nbf and iat is no time in seconds")
         return claims
+
+
+def _id(claim: object) -> UUID:
+    if not isinstance(claim, str) or not _UUID.fullmatch(claim) or UUID(claim) in _NOBODY:
+        raise InvalidToken("its subject is not the id of a user")
+    return UUID(claim)
+
+
+def _is_moment(claim: object) -> bool:
+    """PyJWT takes whatever int() takes: text, true and a date that never comes."""
+    if isinstance(claim, bool) or not isinstance(claim, int | float):
+        return False
+    return 0 <= claim <= _LATEST
+
+
+def _scopes(claim: object) -> frozenset[str]:
+    """Scopes as RFC 8693 writes them, separated by spaces, or as a list, which others prefer."""
+    if isinstance(claim, str):
+        return frozenset(claim.split(" "))
+    if isinstance(claim, list):
+        return frozenset(one for one in claim if isinstance(one, str))
+    return frozenset()
 
 
 def _email(claim: object) -> str | None:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
-from litestar import Request
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.types import Receive
 
 from ports.inbox import Overloaded
 
+# Stripe's largest events are far below this; what is above is not from Stripe.
+LARGEST_BODY: Final = 512 * 1024
 # What the requests of a process may hold at once. Twice what may wait to be written, because a
 # body is held until its request is answered.
 MOST_BYTES: Final = 128 * 1024 * 1024
@@ -44,29 +48,49 @@ class Bodies:
         self.requests = 0
 
     @asynccontextmanager
-    async def read(self, request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
-        """The whole body, held until the end of the block.
+    async def read(self, receive: Receive, announced: int) -> AsyncIterator[bytes | None]:
+        """The whole body, held until the end of the block; None where the sender went away.
 
-        Raises Overloaded where too much is held already, SlowBody, and what the framework does
-        where the body is too large.
+        `announced` is what its Content-Length says, in bytes. Raises Overloaded where too much is
+        held already, SlowBody, and RequestEntityTooLarge.
         """
         if self.requests >= self._most_requests:
             raise Overloaded(f"{self.requests} webhooks are being taken")
-        held = 0
+        if announced > LARGEST_BODY:
+            raise RequestEntityTooLarge
+        taken = _Taken()
         self.requests += 1
         try:
-            chunks = []
             try:
                 async with asyncio.timeout(self._patience):
-                    async for chunk in request.stream():
-                        held += len(chunk)
-                        self.bytes += len(chunk)
-                        if self.bytes > self._most_bytes:
-                            raise Overloaded(f"{self.requests} webhooks hold {self.bytes} bytes")
-                        chunks.append(chunk)
+                    whole = await self._take(receive, taken)
             except TimeoutError:
                 raise SlowBody from None
-            yield b"".join(chunks)
+            yield b"".join(taken.chunks) if whole else None
         finally:
             self.requests -= 1
-            self.bytes -= held
+            self.bytes -= taken.size
+
+    async def _take(self, receive: Receive, taken: _Taken) -> bool:
+        """Whether the body was taken to its end."""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return False
+            chunk = message["body"]
+            taken.chunks.append(chunk)
+            taken.size += len(chunk)
+            self.bytes += len(chunk)
+            if taken.size > LARGEST_BODY:
+                raise RequestEntityTooLarge
+            if self.bytes > self._most_bytes:
+                raise Overloaded(f"{self.requests} webhooks hold {self.bytes} bytes")
+            more = message.get("more_body", False)
+        return True
+
+
+@dataclass(slots=True)
+class _Taken:
+    chunks: list[bytes] = field(default_factory=list)
+    size: int = 0

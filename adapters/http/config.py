@@ -58,16 +58,18 @@ def config_route(public: PublicSettings, prices: PriceList) -> HTTPRouteHandler:
         "/api/payments/config",
         summary="What a page needs to sell",
         operation_id="config",
+        tags=["public"],
         responses=responses(ConfigView, examples.CONFIG),
     )
     async def config() -> ConfigView:
+        """For anyone: Stripe's publishable key, the length of the trial, plans and prices."""
         plans: dict[str, PlanView] = {}
-        for offer in prices:
+        for offer, price_id in prices.on_sale():
             plan = plans.setdefault(str(offer.plan), PlanView(str(offer.plan), []))
             plan.prices.append(
                 PlanPrice(
                     lookup_key=offer.lookup_key,
-                    price_id=prices.current_ref(offer.lookup_key),
+                    price_id=price_id,
                     interval=str(offer.interval),
                     amount=offer.price.amount,
                     currency=offer.price.currency,

@@ -37,15 +37,18 @@ def health_routes(checks: Sequence[HealthCheck]) -> list[HTTPRouteHandler]:
         "/health/live",
         summary="The process answers",
         operation_id="live",
+        tags=["operators"],
         responses=responses(HealthView, {"status": "ok", "checks": []}),
     )
     async def live() -> HealthView:
+        """200 for as long as it can answer at all: restart it where it does not."""
         return HealthView("ok", [])
 
     @get(
         "/health/ready",
         summary="Webhooks can be taken",
         operation_id="ready",
+        tags=["operators"],
         responses=responses(HealthView, examples.HEALTHY)
         | {
             503: ResponseSpec(
@@ -57,6 +60,7 @@ def health_routes(checks: Sequence[HealthCheck]) -> list[HTTPRouteHandler]:
         },
     )
     async def ready() -> Response[HealthView]:
+        """503 where something that webhooks need is away: send them to another instance."""
         found = [await check.check() for check in checks]
         well = all(one.well for one in found)
         view = HealthView(

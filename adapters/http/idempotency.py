@@ -1,8 +1,19 @@
-"""Requests with an Idempotency-Key: the same key and body get the same answer, once done."""
+"""Requests with an Idempotency-Key: the same key and request get the same answer, once done.
+
+As the IETF's draft of this header has it, and as Stripe does, but for one thing: what is kept is
+what was done, so successes alone. A refusal did nothing that could be done twice, and most can be
+mended: who signs in anew, takes another card or waits may send the same request under the same
+key, and it is looked at afresh. Failures of ours are looked at afresh, too; that nothing is done
+twice then is owed to the names under which Stripe knows our operations.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Final
 
@@ -11,6 +22,7 @@ from litestar import Request, Response
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
+from adapters.http.openapi import IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED
 from adapters.http.problems import problem
 from ports.authentication import User
 from ports.clock import Clock
@@ -26,20 +38,27 @@ from ports.unit_of_work import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
-HEADER: Final = "Idempotency-Key"
-REPLAYED: Final = "Idempotent-Replayed"
+# How long an answer is given again.
+A_DAY: Final = timedelta(hours=24)
+# An address that is given again has to open yet: a page to buy on is handed out with a quarter of
+# an hour left, or more; the portal's address opens for five minutes. (Stripe: Portal sessions)
+WHILE_A_CHECKOUT_OPENS: Final = timedelta(minutes=10)
+WHILE_A_PORTAL_OPENS: Final = timedelta(minutes=2)
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-# Answers that say nothing lasting: whoever gets one may try again under the same key.
-_PASSING: Final = frozenset({409, 429})
+# Seconds that are left, after a request was broken off, to let go of its key.
+_LETTING_GO: Final = 2.0
 
 
 class Idempotency:
-    """Stands before the handlers of requests that create something, behind Authentication."""
+    """Stands before the handlers of requests that change something, behind Authentication."""
 
-    def __init__(self, app: ASGIApp, keys: IdempotencyKeys, clock: Clock) -> None:
+    def __init__(
+        self, app: ASGIApp, keys: IdempotencyKeys, clock: Clock, replayed_for: timedelta
+    ) -> None:
         self._app = app
         self._keys = keys
         self._clock = clock
+        self._replayed_for = replayed_for
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry the request out, or answer it as before."""
@@ -47,7 +66,7 @@ class Idempotency:
             await self._app(scope, receive, send)
             return
         request: Request[User, Any, Any] = Request(scope, receive, send)
-        key = request.headers.get(HEADER)
+        key = request.headers.get(IDEMPOTENCY_KEY)
         if key is None:
             await self._app(scope, receive, send)
             return
@@ -55,15 +74,15 @@ class Idempotency:
         if isinstance(keyed, Response):
             await _send(keyed, request)
             return
-        match await self._keys.begin(keyed, self._clock.now()):
-            case Begun():
-                await self._carry_out(keyed, scope, receive, send)
+        match await self._keys.begin(keyed, self._clock.now(), replayed_for=self._replayed_for):
+            case Begun() as begun:
+                await self._carry_out(keyed, begun, scope, receive, send)
             case Answer() as answer:
                 again = Response(
                     answer.body,
                     status_code=answer.status,
                     media_type=answer.media_type,
-                    headers={REPLAYED: "true"},
+                    headers={IDEMPOTENT_REPLAYED: "true"},
                 )
                 await _send(again, request)
             case UnderWay():
@@ -87,41 +106,60 @@ class Idempotency:
                 )
 
     async def _carry_out(
-        self, keyed: KeyedRequest, scope: Scope, receive: Receive, send: Send
+        self, keyed: KeyedRequest, begun: Begun, scope: Scope, receive: Receive, send: Send
     ) -> None:
         heard = _Heard()
 
         async def hear(message: Message) -> None:
             # Kept before the last part goes out: who has the answer can have it again.
             if heard.ends_with(message):
-                await self._conclude(keyed, heard)
+                await self._conclude(keyed, begun, heard)
             await send(message)
 
         try:
             await self._app(scope, receive, hear)
         finally:
-            if not heard.complete:  # the request was cancelled, or its connection lost
-                await self._keys.forget(keyed)
+            if not heard.complete:  # it was broken off, by its deadline or by a lost connection
+                with suppress(TimeoutError, StorageUnavailable):
+                    async with asyncio.timeout(_LETTING_GO):
+                        await self._keys.forget(keyed, begun)
 
-    async def _conclude(self, keyed: KeyedRequest, heard: _Heard) -> None:
+    async def _conclude(self, keyed: KeyedRequest, begun: Begun, heard: _Heard) -> None:
         try:
-            if heard.status >= 500 or heard.status in _PASSING:
-                await self._keys.forget(keyed)
-            else:
-                await self._keys.finish(keyed, heard.answer())
+            if not heard.is_success:
+                await self._keys.forget(keyed, begun)
+            elif not await self._keys.finish(keyed, begun, heard.answer()):
+                log.warning("answer_not_kept", error="the request was taken over meanwhile")
         except StorageUnavailable as error:
             # What was done is done, and is told; only repeating it will be answered with a 409.
             log.warning("answer_not_kept", error=str(error))
+
+
+def idempotent(
+    keys: IdempotencyKeys, clock: Clock, *, replayed_for: timedelta = A_DAY
+) -> list[Callable[[ASGIApp], ASGIApp]]:
+    """The middleware of a route that honours the header."""
+
+    # A closure, because Litestar copies whatever else it is given, connections included.
+    def middleware(app: ASGIApp) -> ASGIApp:
+        return Idempotency(app, keys, clock, replayed_for)
+
+    return [middleware]
 
 
 class _Heard:
     """An answer as it passes by."""
 
     def __init__(self) -> None:
-        self.status = 0
         self.complete = False
+        self._status = 0
         self._media_type = ""
         self._body = bytearray()
+
+    @property
+    def is_success(self) -> bool:
+        """Whether something was done."""
+        return 200 <= self._status < 300
 
     def ends_with(self, message: Message) -> bool:
         """Take note of a part; True where it is the last one."""
@@ -134,10 +172,10 @@ class _Heard:
 
     def answer(self) -> Answer:
         """The whole of it."""
-        return Answer(self.status, self._media_type, bytes(self._body))
+        return Answer(self._status, self._media_type, bytes(self._body))
 
     def _begin(self, start: HTTPResponseStartEvent) -> None:
-        self.status = start["status"]
+        self._status = start["status"]
         headers = {name.lower(): value for name, value in start["headers"]}
         self._media_type = headers.get(b"content-type", b"").decode()
 
@@ -149,8 +187,9 @@ async def _keyed(request: Request[User, Any, Any], key: str) -> KeyedRequest | R
         )
     # Litestar keeps the body it has read, so that the handler can read it too.
     body = await request.body()
-    parts = (request.method.encode(), request.url.path.encode(), body)
-    return KeyedRequest(request.user.id, key, sha256(b"\0".join(parts)).digest())
+    asked = f"{request.method} {request.url.path}?{request.url.query}"
+    digest = sha256(asked.encode() + b"\0" + body).digest()
+    return KeyedRequest(request.user.id, key, digest)
 
 
 async def _send(response: Response[Any], request: Request[User, Any, Any]) -> None:

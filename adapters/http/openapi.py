@@ -10,7 +10,7 @@ import msgspec
 from litestar import MediaType, Request
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, Example, SecurityScheme
+from litestar.openapi.spec import Components, Contact, Example, SecurityScheme, Tag
 
 from adapters.http.problems import MEDIA_TYPE
 
@@ -47,6 +47,11 @@ _PROBLEMS: Final[Mapping[int, tuple[str, str, str]]] = {
         "The card was declined; `declineCode` says why.",
         "card-declined",
         "the card was declined: use another one, or ask the bank that issued it",
+    ),
+    403: (
+        "The user is known, but the token lacks a scope that this deployment requires.",
+        "insufficient-scope",
+        "the bearer token lacks a scope: sign in anew, and ask for payments",
     ),
     404: (
         "There is no such thing, or it is somebody else's.",
@@ -95,6 +100,25 @@ _EXTRAS: Final[Mapping[int, dict[str, str]]] = {
     402: {"code": "card_declined", "declineCode": "insufficient_funds"},
     500: {"traceId": "4bf92f3577b34da6a3ce929d0e0e4736"},
 }
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+IDEMPOTENT_REPLAYED: Final = "Idempotent-Replayed"
+_ABOUT: Final = """\
+Sells subscriptions through Stripe. Every error is a problem document (RFC 9457) whose `type` never
+changes.
+
+**Repeating requests.** Operations that change something take an `Idempotency-Key`, 1 to 255
+visible ASCII characters of the client's choice, each user's their own. Once a request had a
+success, the same request with the same key gets the same answer for 24 hours, marked
+`Idempotent-Replayed: true`; an address of Stripe's only while it surely opens: 10 minutes for a
+Checkout, 2 for the portal. Nothing else is kept: after a refusal or a failure (401, 402, 403, 404,
+409, 413, 422, 429, 500, 503) the key is free again, for the same request or another. While the
+first of them is under way the others get a 409 with Retry-After; a key that stands for another
+request is a 422.
+
+**How often, how long.** A user may make so many requests in a minute (a setting, 120 unless
+changed); more are a 429 with Retry-After. A request that takes longer than 20 seconds is broken
+off with a 503 and can be repeated.
+"""
 WEBHOOK_PATH: Final = "/api/payments/webhook"
 # It is signed as it is, so its handler takes bytes and tells the framework nothing of them.
 _WEBHOOK: Final[Mapping[str, object]] = {
@@ -138,11 +162,37 @@ _WEBHOOK: Final[Mapping[str, object]] = {
         },
     },
 }
-# Headers that go with a status, wherever it occurs.
+# Headers that go with a problem, wherever it occurs.
 _HEADERS: Final[Mapping[str, tuple[str, str]]] = {
-    "401": ("WWW-Authenticate", "How to authenticate."),
+    "401": ("WWW-Authenticate", "How to authenticate, and what is wrong with the token."),
+    "403": ("WWW-Authenticate", "Which scope the token lacks."),
     "429": ("Retry-After", "Seconds after which to try again."),
     "503": ("Retry-After", "Seconds after which to try again."),
+}
+
+# What to do next: operation -> the operations that take what its success names, and where it is.
+_LINKS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
+    "startCheckout": {"syncCheckout": ("session_id", "sessionId")},
+    "subscribe": {
+        "previewPlanChange": ("subscription_id", "subscriptionId"),
+        "cancelSubscription": ("subscription_id", "subscriptionId"),
+    },
+    "viewSubscription": {
+        "previewPlanChange": ("subscription_id", "id"),
+        "changePlan": ("subscription_id", "id"),
+        "cancelSubscription": ("subscription_id", "id"),
+        "resumeSubscription": ("subscription_id", "id"),
+    },
+    "listInvoices": {"listInvoices": ("cursor", "nextCursor")},
+}
+_FORMS: Final[Mapping[str, dict[str, object]]] = {
+    "Retry-After": {"pattern": "^[1-9][0-9]*$"},
+    IDEMPOTENT_REPLAYED: {"enum": ["true"]},
+}
+# Headers that answers to keyed requests may have besides.
+_KEYED: Final[Mapping[str, tuple[str, str]]] = {
+    "200": (IDEMPOTENT_REPLAYED, "true where this is the answer of an earlier request."),
+    "409": ("Retry-After", "Seconds after which to try again, where the request is under way."),
 }
 
 
@@ -163,7 +213,7 @@ def user_responses(
     view: type[msgspec.Struct], example: object, *problems: int
 ) -> dict[int, ResponseSpec]:
     """The same for what users do: it may be unauthenticated, too often, or turned away."""
-    return responses(view, example, *sorted({400, 401, 429, 503, *problems}))
+    return responses(view, example, *sorted({400, 401, 403, 429, 503, *problems}))
 
 
 def _problem(status: int) -> ResponseSpec:
@@ -197,7 +247,14 @@ def openapi_config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Payments",
         version="1",
-        description="Sells subscriptions through Stripe. Every error is a problem document.",
+        description=_ABOUT,
+        contact=Contact(name="The operators of this service"),
+        tags=[
+            Tag("users", "What users do, each with the bearer token of the platform."),
+            Tag("public", "For anyone."),
+            Tag("stripe", "For Stripe alone."),
+            Tag("operators", "For whoever runs the service."),
+        ],
         components=Components(
             security_schemes={
                 "bearerAuth": SecurityScheme(
@@ -210,7 +267,7 @@ def openapi_config() -> OpenAPIConfig:
         ),
         path="/schema",
         render_plugins=[_Document(path=["/", "/openapi.json"], media_type=MediaType.JSON)],
-        use_handler_docstrings=False,
+        use_handler_docstrings=True,
     )
 
 
@@ -218,19 +275,32 @@ def refine(document: dict[str, Any]) -> dict[str, Any]:
     """Add what Litestar cannot be told: headers of answers, and the webhook's raw body."""
     for path, operations in document["paths"].items():
         for operation in operations.values():
+            operation.setdefault("security", [])  # said of those that need none, too
+            for target, (parameter, field) in _LINKS.get(operation["operationId"], {}).items():
+                operation["responses"]["200"].setdefault("links", {})[target] = {
+                    "operationId": target,
+                    "parameters": {parameter: f"$response.body#/{field}"},
+                }
+            parameters = {one["name"] for one in operation.get("parameters", ())}
             for status, response in operation["responses"].items():
                 if status in _HEADERS and MEDIA_TYPE in response["content"]:
-                    name, description = _HEADERS[status]
-                    response.setdefault("headers", {})[name] = {
-                        "description": description,
-                        "required": True,
-                        "schema": {"type": "string"},
-                    }
+                    _add_header(response, *_HEADERS[status], required=True)
+                if status in _KEYED and IDEMPOTENCY_KEY in parameters:
+                    _add_header(response, *_KEYED[status], required=False)
             for parameter in operation.get("parameters", ()):
                 _drop_null(parameter["schema"])
             if path == WEBHOOK_PATH:
                 operation.update(_WEBHOOK)
     return document
+
+
+def _add_header(response: dict[str, Any], name: str, description: str, *, required: bool) -> None:
+    schema = {"type": "string", **_FORMS.get(name, {})}
+    response.setdefault("headers", {})[name] = {
+        "description": description,
+        "required": required,
+        "schema": schema,
+    }
 
 
 def _drop_null(schema: dict[str, Any]) -> None:

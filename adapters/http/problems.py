@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from adapters.http.bodies import SlowBody
 from domain.errors import RuleViolation
-from ports.authentication import InvalidToken, KeysUnavailable
+from ports.authentication import InsufficientScope, InvalidToken, KeysUnavailable
 from ports.inbox import Overloaded
 from ports.payment_provider import (
     CardDeclined,
@@ -95,13 +95,60 @@ class TooManyRequests(Exception):
         self.retry_after = retry_after
 
 
+class NoToken(Exception):
+    """A request without a bearer token."""
+
+
+class TookTooLong(Exception):
+    """A request was broken off; what it had begun may have been done."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"broken off after {seconds:.0f} s")
+
+
+def no_token(_: Request[Any, Any, Any], __: NoToken) -> Response[Any]:
+    """401: the request does not say who is asking. (RFC 6750: then no error is named)"""
+    return problem(
+        401,
+        "unauthenticated",
+        "there is no bearer token: send one as Authorization: Bearer <token>",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
 def unauthenticated(_: Request[Any, Any, Any], error: InvalidToken) -> Response[Any]:
-    """401: the request does not say who is asking, or cannot prove it."""
+    """401: the request cannot prove who is asking."""
     return problem(
         401,
         "unauthenticated",
         f"the bearer token was not accepted: {error.hint}",
-        headers={"WWW-Authenticate": "Bearer"},
+        headers={
+            "WWW-Authenticate": f'Bearer error="invalid_token", error_description="{error.hint}"'
+        },
+    )
+
+
+def insufficient_scope(_: Request[Any, Any, Any], error: InsufficientScope) -> Response[Any]:
+    """403: the user is known, but the token was not issued for this."""
+    return problem(
+        403,
+        "insufficient-scope",
+        f"the bearer token lacks a scope: sign in anew, and ask for {error.required}",
+        headers={
+            "WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{error.required}"'
+        },
+    )
+
+
+def took_too_long(_: Request[Any, Any, Any], error: TookTooLong) -> Response[Any]:
+    """503: nobody knows how far it came."""
+    log.warning("request_broken_off", error=str(error))
+    return problem(
+        503,
+        "took-too-long",
+        "this took too long and was broken off, perhaps after it was done: look, then send the "
+        "same request again, under the same Idempotency-Key if it had one",
+        headers={"Retry-After": str(RETRY_AFTER)},
     )
 
 
@@ -218,7 +265,9 @@ def unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[An
 
 HANDLERS: Final[dict[type[Exception] | int, Any]] = {
     RejectedWebhook: rejected_webhook,
+    NoToken: no_token,
     InvalidToken: unauthenticated,
+    InsufficientScope: insufficient_scope,
     CardDeclined: card_declined,
     ProviderRefused: provider_refused,
     OperationConflict: changed_meanwhile,
@@ -226,6 +275,7 @@ HANDLERS: Final[dict[type[Exception] | int, Any]] = {
     RuleViolation: against_the_rules,
     TooManyRequests: too_many_requests,
     OutcomeUnknown: outcome_unknown,
+    TookTooLong: took_too_long,
     ProviderUnavailable: provider_unavailable,
     KeysUnavailable: provider_unavailable,
     Overloaded: try_again,

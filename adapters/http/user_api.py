@@ -14,8 +14,13 @@ from litestar.params import Body, HeaderParameter, PathParameter, QueryParameter
 from litestar.types import ASGIApp
 
 from adapters.http import examples
-from adapters.http.idempotency import HEADER, Idempotency
-from adapters.http.openapi import BEARER, user_responses
+from adapters.http.deadline import Deadline
+from adapters.http.idempotency import (
+    WHILE_A_CHECKOUT_OPENS,
+    WHILE_A_PORTAL_OPENS,
+    idempotent,
+)
+from adapters.http.openapi import BEARER, IDEMPOTENCY_KEY, user_responses
 from adapters.http.users import Authentication, RateLimit, UserRequest
 from ports.authentication import Authenticator
 from ports.clock import Clock
@@ -32,6 +37,8 @@ from service.view_subscription import SubscriptionView, ViewSubscription
 
 # Three addresses at their longest, and room to spare.
 _LARGEST_BODY: Final = 16 * 1024
+# Seconds. Gateways give up after 30, and letting go of what hangs takes up to four.
+DEADLINE: Final = 20.0
 
 PriceId = Annotated[
     str,
@@ -123,11 +130,13 @@ class UseCases:
 IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
-        name=HEADER,
+        name=IDEMPOTENCY_KEY,
         min_length=1,
         max_length=255,
         pattern="^[!-~]+$",
-        description="The same key and body get the same answer for 24 hours.",
+        description="The same key and request get the same answer, once they had a success: for "
+        "24 hours, where the answer is an address for as long as it surely opens. Refusals are "
+        "not kept.",
     ),
 ]
 SubscriptionId = Annotated[UUID, PathParameter(description="The id in the subscription's view.")]
@@ -165,22 +174,23 @@ def user_api(
     def authentication(app: ASGIApp) -> ASGIApp:
         return Authentication(app, authenticator, rate_limit)
 
-    def idempotency(app: ASGIApp) -> ASGIApp:
-        return Idempotency(app, keys, clock)
+    def in_time(app: ASGIApp) -> ASGIApp:
+        return Deadline(app, DEADLINE)
 
-    once = [idempotency]
+    once = idempotent(keys, clock)
 
     @post(
         "/customers",
         status_code=200,
         summary="Make sure that the user is a customer",
         operation_id="ensureCustomer",
-        responses=user_responses(CustomerView, examples.CUSTOMER, 409, 422),
+        responses=user_responses(CustomerView, examples.CUSTOMER, 409, 413, 422),
         middleware=once,
     )
     async def ensure_customer(
         request: UserRequest, idempotency_key: IdempotencyKey = None
     ) -> CustomerView:
+        """A user becomes a customer once; asked again, the same customer is shown."""
         customer = await use_cases.ensure_customer(request.user)
         return CustomerView(
             request.user.id, customer.customer_ref or "", customer.email, customer.name
@@ -192,13 +202,17 @@ def user_api(
         summary="Buy on Stripe's page",
         operation_id="startCheckout",
         responses=user_responses(CheckoutStarted, examples.CHECKOUT, 409, 413, 422),
-        middleware=once,
+        middleware=idempotent(keys, clock, replayed_for=WHILE_A_CHECKOUT_OPENS),
     )
     async def start_checkout(
         request: UserRequest,
         data: Annotated[CheckoutRequest, _body(examples.CHECKOUT_REQUEST)],
         idempotency_key: IdempotencyKey = None,
     ) -> CheckoutStarted:
+        """Send the buyer to the address in the answer. A Checkout that is open is handed out
+        again where its terms are the same, and closed where they are not. With a running
+        subscription it is a 409.
+        """
         return await use_cases.start_checkout(
             request.user, data.price_id, data.success_url, data.cancel_url
         )
@@ -211,6 +225,9 @@ def user_api(
         responses=user_responses(SyncedCheckout, examples.SYNCED, 404),
     )
     async def sync_checkout(request: UserRequest, session_id: SessionId) -> SyncedCheckout:
+        """For the page to which the buyer comes back, often before the webhook. It does what the
+        webhook does and can be repeated at will, so it takes no Idempotency-Key.
+        """
         return await use_cases.sync_checkout(
             request.user, session_id, request.headers.get("traceparent")
         )
@@ -221,13 +238,14 @@ def user_api(
         summary="Manage cards and invoices on Stripe's page",
         operation_id="openPortal",
         responses=user_responses(PortalOpened, examples.PORTAL, 404, 409, 413, 422),
-        middleware=once,
+        middleware=idempotent(keys, clock, replayed_for=WHILE_A_PORTAL_OPENS),
     )
     async def open_portal(
         request: UserRequest,
         data: Annotated[PortalRequest, _body(examples.PORTAL_REQUEST)],
         idempotency_key: IdempotencyKey = None,
     ) -> PortalOpened:
+        """Send the user to the address in the answer at once: it opens for a few minutes."""
         return await use_cases.open_portal(request.user, data.return_url)
 
     @post(
@@ -244,6 +262,9 @@ def user_api(
         data: Annotated[PriceRequest, _body({"priceId": examples.PRICE})],
         idempotency_key: IdempotencyKey = None,
     ) -> SubscriptionBegun:
+        """Begins a subscription that starts when the client secret is confirmed on the page. One
+        that was begun on the same terms is gone on with; others are closed.
+        """
         return await use_cases.subscribe(request.user, data.price_id)
 
     @get(
@@ -253,6 +274,7 @@ def user_api(
         responses=user_responses(SubscriptionView, examples.SUBSCRIPTION),
     )
     async def view_subscription(request: UserRequest) -> SubscriptionView:
+        """The one that grants access, else the newest; status none where there never was one."""
         return await use_cases.view_subscription(request.user)
 
     @post(
@@ -268,6 +290,9 @@ def user_api(
         subscription_id: SubscriptionId,
         data: Annotated[PriceRequest, _body({"priceId": examples.ANNUAL_PRICE})],
     ) -> PreviewView:
+        """Lines and amounts in minor currency units. Nothing is changed, so it can be repeated at
+        will and takes no Idempotency-Key.
+        """
         return await use_cases.change_plan.preview(request.user, subscription_id, data.price_id)
 
     # Litestar's own answer would name only the first of several methods on one path.
@@ -297,6 +322,9 @@ def user_api(
         ],
         idempotency_key: IdempotencyKey = None,
     ) -> ChangeView:
+        """Charges what the preview has shown. An upgrade is charged at once and takes effect when
+        it is paid; a downgrade is a credit; within the trial nothing is charged.
+        """
         return await use_cases.change_plan(
             request.user, subscription_id, data.price_id, data.proration_date
         )
@@ -307,11 +335,16 @@ def user_api(
         summary="Cancel, with the current period unless immediately",
         description="A repeat is answered with what is, or once that is known here with a 409.",
         operation_id="cancelSubscription",
-        responses=user_responses(SubscriptionView, examples.CANCELING, 404, 409),
+        responses=user_responses(SubscriptionView, examples.CANCELING, 404, 409, 413, 422),
+        middleware=once,
     )
     async def cancel_subscription(
-        request: UserRequest, subscription_id: SubscriptionId, immediately: Immediately = False
+        request: UserRequest,
+        subscription_id: SubscriptionId,
+        immediately: Immediately = False,
+        idempotency_key: IdempotencyKey = None,
     ) -> SubscriptionView:
+        """Access lasts to the end of the period that is paid for, unless it is ended now."""
         return await use_cases.cancel_subscription(
             request.user, subscription_id, immediately=immediately
         )
@@ -321,11 +354,15 @@ def user_api(
         status_code=200,
         summary="Take a scheduled cancellation back",
         operation_id="resumeSubscription",
-        responses=user_responses(SubscriptionView, examples.SUBSCRIPTION, 404, 409),
+        responses=user_responses(SubscriptionView, examples.SUBSCRIPTION, 404, 409, 413, 422),
+        middleware=once,
     )
     async def resume_subscription(
-        request: UserRequest, subscription_id: SubscriptionId
+        request: UserRequest,
+        subscription_id: SubscriptionId,
+        idempotency_key: IdempotencyKey = None,
     ) -> SubscriptionView:
+        """Until it has ended, a scheduled end can be taken back."""
         return await use_cases.cancel_subscription.resume(request.user, subscription_id)
 
     @get(
@@ -337,6 +374,7 @@ def user_api(
     async def list_invoices(
         request: UserRequest, limit: Limit = 20, cursor: Cursor = None
     ) -> InvoiceList:
+        """Paged by cursor; each with a page to show and a PDF, where Stripe has made them."""
         return await use_cases.list_invoices(request.user, limit=limit, cursor=cursor)
 
     return Router(
@@ -355,9 +393,10 @@ def user_api(
             resume_subscription,
             list_invoices,
         ],
-        middleware=[authentication],
+        middleware=[in_time, authentication],
         request_max_body_size=_LARGEST_BODY,
         security=BEARER,
+        tags=["users"],
     )
 
 

@@ -16,9 +16,11 @@ _DIALECT: Dialect = PGDialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's
 
 
 def insert_arrays(table: sa.Table, columns: Sequence[str], then: str) -> sa.TextClause:
-    """`INSERT INTO table … SELECT FROM unnest(:column, …)`, followed by `then`."""
+    """`INSERT INTO table … SELECT FROM unnest(:column, …)`, followed by `then`, in which `old` is
+    the row that is there already.
+    """
     return sa.text(
-        f"INSERT INTO {table.fullname} ({', '.join(columns)}) "
+        f"INSERT INTO {table.fullname} AS old ({', '.join(columns)}) "
         f"SELECT {', '.join(columns)} FROM {unnest(table, columns)} {then}"
     )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from adapters.postgres.arrays import as_arrays, insert_arrays
 from adapters.postgres.tables import stripe_customers as t
 from domain.customer import Customer
 
@@ -77,46 +77,50 @@ class PostgresCustomers:
         """Insert or update by customer reference; concurrent savers both have their say."""
         if not customers:
             return
-        statement = insert(t)
-        new = statement.excluded
-        newest = sa.func.coalesce(new.contact_as_of, _LONG_AGO) >= sa.func.coalesce(
-            t.c.contact_as_of, _LONG_AGO
-        )
-        await self._connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[t.c.stripe_customer_id],
-                set_={
-                    "user_id": sa.func.coalesce(t.c.user_id, new.user_id),
-                    "email": sa.case((newest, new.email), else_=t.c.email),
-                    "name": sa.case((newest, new.name), else_=t.c.name),
-                    "contact_as_of": sa.func.greatest(t.c.contact_as_of, new.contact_as_of),
-                    "retired_at": sa.func.least(t.c.retired_at, new.retired_at),
-                    "stripe_created_at": sa.func.coalesce(
-                        t.c.stripe_created_at, new.stripe_created_at
-                    ),
-                    "updated_at": sa.func.now(),
-                },
-            ),
+        rows = [
+            {
+                "user_id": customer.user_id,
+                "stripe_customer_id": customer.customer_ref,
+                "email": customer.email,
+                "name": customer.name,
+                "livemode": customer.livemode,
+                "stripe_created_at": customer.provider_created_at,
+                "contact_as_of": customer.as_of,
+                "retired_at": customer.retired_at,
+            }
             # Retirements first: they free the user for the new customer in the same batch. Then
             # by reference, so that two workers lock the rows in one order.
-            [
-                {
-                    "user_id": customer.user_id,
-                    "stripe_customer_id": customer.customer_ref,
-                    "email": customer.email,
-                    "name": customer.name,
-                    "livemode": customer.livemode,
-                    "stripe_created_at": customer.provider_created_at,
-                    "contact_as_of": customer.as_of,
-                    "retired_at": customer.retired_at,
-                }
-                for customer in sorted(
-                    customers, key=lambda c: (c.retired_at is None, c.customer_ref or "")
-                )
-            ],
-        )
+            for customer in sorted(
+                customers, key=lambda c: (c.retired_at is None, c.customer_ref or "")
+            )
+        ]
+        await self._connection.execute(_UPSERT, as_arrays(rows, _COLUMNS))
 
 
 _TEXTS = sa.ARRAY(sa.Text)
 _UUIDS = sa.ARRAY(sa.Uuid)
-_LONG_AGO: sa.ColumnClause[datetime] = sa.literal_column("'-infinity'::timestamptz")
+_COLUMNS: Final = (
+    "user_id",
+    "stripe_customer_id",
+    "email",
+    "name",
+    "livemode",
+    "stripe_created_at",
+    "contact_as_of",
+    "retired_at",
+)
+_IS_NEWEST: Final = (
+    "coalesce(excluded.contact_as_of, '-infinity') >= coalesce(old.contact_as_of, '-infinity')"
+)
+_UPSERT: Final = insert_arrays(
+    t,
+    _COLUMNS,
+    "ON CONFLICT (stripe_customer_id) DO UPDATE SET"
+    " user_id = coalesce(old.user_id, excluded.user_id),"
+    f" email = CASE WHEN {_IS_NEWEST} THEN excluded.email ELSE old.email END,"
+    f" name = CASE WHEN {_IS_NEWEST} THEN excluded.name ELSE old.name END,"
+    " contact_as_of = greatest(old.contact_as_of, excluded.contact_as_of),"
+    " retired_at = least(old.retired_at, excluded.retired_at),"
+    " stripe_created_at = coalesce(old.stripe_created_at, excluded.stripe_created_at),"
+    " updated_at = now()",
+)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from adapters.postgres.arrays import insert_arrays
 from adapters.postgres.tables import paid_invoices, trial_redemptions
+
+_REDEEM: Final = insert_arrays(trial_redemptions, ["user_id"], "ON CONFLICT DO NOTHING")
+_ADD: Final = insert_arrays(paid_invoices, ["stripe_invoice_id"], "ON CONFLICT DO NOTHING")
 
 
 class PostgresTrialLedger:
@@ -22,10 +26,7 @@ class PostgresTrialLedger:
         """Note that these users have had their trial; noting it again changes nothing."""
         if user_ids:
             # Sorted, so that two workers lock the rows in one order.
-            await self._connection.execute(
-                insert(trial_redemptions).on_conflict_do_nothing(),
-                [{"user_id": user_id} for user_id in sorted(user_ids)],
-            )
+            await self._connection.execute(_REDEEM, {"user_id": sorted(user_ids)})
 
     async def redeemed(self, user_id: UUID) -> bool:
         """Whether this user has had a trial."""
@@ -54,7 +55,4 @@ class PostgresPaidInvoices:
     async def add(self, invoice_refs: Collection[str]) -> None:
         """Note that these were told of; noting it again changes nothing."""
         if invoice_refs:
-            await self._connection.execute(
-                insert(paid_invoices).on_conflict_do_nothing(),
-                [{"stripe_invoice_id": reference} for reference in sorted(invoice_refs)],
-            )
+            await self._connection.execute(_ADD, {"stripe_invoice_id": sorted(invoice_refs)})

@@ -40,6 +40,7 @@ _ADD: Final = sa.text(
     " RETURNING id)"
     f" SELECT pg_notify('{Stage.OUTBOX}', '') FROM written LIMIT 1"
 )
+# In the order of Message's fields.
 _CLAIM: Final = sa.text(
     "SELECT id, subscription_id, ordering_key, GREATEST(version, 0) AS version, type, body,"
     " must_be_routed"
@@ -88,7 +89,7 @@ class PostgresOutbox:
                 "limit": limit,
             },
         )
-        return [Message(**row._mapping) for row in rows]
+        return [Message(*row) for row in rows]
 
     async def mark_published(self, message_ids: Collection[UUID], at: datetime) -> None:
         """Note that the broker has confirmed exactly these."""

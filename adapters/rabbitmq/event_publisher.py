@@ -1,7 +1,7 @@
 """Publishes to RabbitMQ and returns when the broker has judged every message.
 
 The connection is made when it is first needed and dropped at the first doubt; the caller's next
-try makes a new one. aio-pika's own robust connection is not used: it would keep publishing to a
+try makes a new one. A connection that mends itself is not wanted: it would keep publishing to a
 channel whose confirms were lost, and the outbox already repeats what was not confirmed.
 """
 
@@ -14,11 +14,12 @@ from typing import Final
 from uuid import UUID
 
 import aio_pika
+import aiormq
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
-from aio_pika.exceptions import AMQPError, DeliveryError
-from pamqp.commands import Basic
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import AMQPError
 
+from adapters.rabbitmq.batch_channel import BatchChannel
 from ports.event_publisher import BrokerUnavailable, Delivery
 from ports.outbox import Message
 
@@ -41,66 +42,45 @@ class RabbitMQEventPublisher:
         self._url = url
         self._confirm_timeout = confirm_timeout
         self._connection: AbstractConnection | None = None
-        self._exchange: AbstractExchange | None = None
+        self._channel: BatchChannel | None = None
+        self._connecting = asyncio.Lock()
 
     async def publish(self, messages: Sequence[Message]) -> Mapping[UUID, Delivery]:
         """Send these messages side by side; what the broker said of each."""
-        exchange = await self._connected()
+        channel = await self._connected()
         judged: dict[UUID, Delivery] = {}
-        doubts = await asyncio.gather(
-            *(self._publish_one(exchange, message, judged) for message in messages)
-        )
-        doubt = next((error for error in doubts if error is not None), None)
-        if doubt is not None:
-            log.warning(
-                "publishing_interrupted",
-                error=type(doubt).__name__,
-                unjudged=len(messages) - len(judged),
-            )
+        sending = asyncio.create_task(channel.publish(EXCHANGE, CONTENT_TYPE, messages, judged))
+        try:
+            # Not awaited itself: a channel that is closed ends what waits on it in odd ways.
+            await asyncio.wait({sending}, timeout=self._confirm_timeout)
+        finally:
+            doubt = _doubt(sending)
+            if doubt is not None:
+                sending.cancel()
+        if doubt is None:
+            return judged
+        kind = type(doubt).__name__
+        log.warning("publishing_interrupted", error=kind, unjudged=len(messages) - len(judged))
+        if self._channel is channel:  # else another publish has connected anew meanwhile
             await self.close()
-            if not judged:
-                raise BrokerUnavailable(
-                    f"the broker did not confirm: {type(doubt).__name__}"
-                ) from doubt
+        if not judged:
+            raise BrokerUnavailable(f"the broker did not confirm: {kind}") from doubt
         return judged
 
     async def close(self) -> None:
         """Let go of the connection."""
-        connection, self._connection, self._exchange = self._connection, None, None
+        connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             with contextlib.suppress(Exception):  # it is being thrown away, in whatever state
                 await asyncio.wait_for(connection.close(), _CONNECT_TIMEOUT)
 
-    async def _publish_one(
-        self, exchange: AbstractExchange, message: Message, judged: dict[UUID, Delivery]
-    ) -> Exception | None:
-        try:
-            await exchange.publish(
-                aio_pika.Message(
-                    message.body,
-                    message_id=str(message.id),
-                    type=message.type,
-                    content_type=CONTENT_TYPE,
-                    delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                    app_id="payments",
-                ),
-                routing_key=message.type,
-                mandatory=True,
-                timeout=self._confirm_timeout,
-            )
-        except DeliveryError as error:
-            returned = isinstance(error.frame, Basic.Return)
-            judged[message.id] = Delivery.UNROUTABLE if returned else Delivery.REFUSED
-        except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
-            # RuntimeError is what aiormq raises on a writer that was closed meanwhile.
-            return error
-        else:
-            judged[message.id] = Delivery.CONFIRMED
-        return None
+    async def _connected(self) -> BatchChannel:
+        async with self._connecting:
+            if self._channel is None or self._channel.is_closed:
+                self._channel = await self._connect()
+            return self._channel
 
-    async def _connected(self) -> AbstractExchange:
-        if self._exchange is not None and self._connection and not self._connection.is_closed:
-            return self._exchange
+    async def _connect(self) -> BatchChannel:
         await self.close()
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT):
@@ -109,17 +89,25 @@ class RabbitMQEventPublisher:
                     heartbeat=_HEARTBEAT,
                     client_properties={"connection_name": "payments"},
                 )
-                channel: AbstractChannel = await self._connection.channel(
-                    publisher_confirms=True,
-                    # Otherwise a message that no queue took would look delivered.
-                    on_return_raises=True,
-                )
-                self._exchange = await channel.declare_exchange(
-                    EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True
-                )
+                channel = BatchChannel(_underneath(self._connection))
+                await channel.open()
+                await channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
         except (AMQPError, OSError, TimeoutError) as error:
             await self.close()
             raise BrokerUnavailable(
                 f"the broker cannot be reached: {type(error).__name__}"
             ) from error
-        return self._exchange
+        return channel
+
+
+def _underneath(connection: AbstractConnection) -> aiormq.abc.AbstractConnection:
+    """The connection of the layer that frames are written to."""
+    assert connection.transport is not None, "it is connected"
+    return connection.transport.connection
+
+
+def _doubt(sending: asyncio.Task[None]) -> BaseException | None:
+    """What kept the broker from judging everything; None where it has."""
+    if not sending.done():
+        return TimeoutError("no confirm in time")
+    return ConnectionError("closed") if sending.cancelled() else sending.exception()

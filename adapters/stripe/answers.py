@@ -20,8 +20,6 @@ TERMS: Final = "terms"
 
 class Price(shapes.Price):
     active: bool = True
-    unit_amount: int | None = None
-    currency: str | None = None
 
 
 class SubscriptionItem(shapes.SubscriptionItem):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, ParamSpec, TypeVar
@@ -33,6 +34,9 @@ Shape = TypeVar("Shape")
 TIMEOUT: Final = 10.0
 # The SDK repeats connection errors, 409 and 5xx with jitter, under one idempotency key.
 RETRIES: Final = 2
+# Seconds for a call with all its attempts. Gateways give up after 30, and what a user asks for
+# may take two calls, one after the other.
+DEADLINE: Final = 12.0
 
 # Stripe's word for it. A 404 alone says nothing: a proxy or a wrong address answers one, too.
 MISSING: Final = "resource_missing"
@@ -53,8 +57,14 @@ class StripeApi:
     """Stripe; or what stands at `api_base`, where one is given."""
 
     def __init__(
-        self, secret_key: str, api_base: str | None = None, *, circuit: Circuit | None = None
+        self,
+        secret_key: str,
+        api_base: str | None = None,
+        *,
+        circuit: Circuit | None = None,
+        deadline: float = DEADLINE,
     ) -> None:
+        self._deadline = deadline
         self._http = stripe.HTTPXClient(timeout=TIMEOUT)
         self._circuit = circuit or Circuit()
         self.v1 = stripe.StripeClient(
@@ -77,7 +87,13 @@ class StripeApi:
         except CircuitOpen as error:
             raise ProviderUnavailable(str(error), retry_after=error.retry_after) from None
         try:
-            answer = await method(*args, **kwargs)
+            async with asyncio.timeout(self._deadline):
+                answer = await method(*args, **kwargs)
+        except TimeoutError:
+            self._circuit.record(answered=False)
+            log.warning("stripe_call_timed_out", operation=operation, seconds=self._deadline)
+            kind = ProviderUnavailable if _only_reads(operation) else OutcomeUnknown
+            raise kind(f"Stripe did not answer {operation} in time") from None
         except stripe.StripeError as error:
             self._circuit.record(answered=not _is_outage(error))
             if error.code != MISSING:  # which is an answer like any other
@@ -144,6 +160,10 @@ def _is_outage(error: stripe.StripeError) -> bool:
     return status is None or status == 429 or status >= 500
 
 
+def _only_reads(operation: str) -> bool:
+    return operation.rpartition(".")[2] in _READS
+
+
 def _is_replayed(error: stripe.StripeError) -> bool:
     """Whether this is the first result of its key again. (Stripe: Idempotent requests)"""
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
@@ -181,6 +201,6 @@ def _absence(
     if named and _is_replayed(error):
         return RecordedFailure
     turned_away = error.http_status is not None and error.http_status < 500
-    if turned_away or operation.rpartition(".")[2] in _READS:
+    if turned_away or _only_reads(operation):
         return ProviderUnavailable
     return OutcomeUnknown

@@ -14,6 +14,8 @@ from typing import Final
 FAILURES: Final = 5
 # Seconds until the next probe. Short, because a probe costs one request.
 PAUSE: Final = 10.0
+# Seconds that a probe is waited for: longer than any call takes, so that there is only one.
+PROBE: Final = 15.0
 
 
 class CircuitOpen(Exception):
@@ -39,7 +41,7 @@ class Circuit:
         wait = self._next_probe - self._now()
         if wait > 0:
             raise CircuitOpen(wait)
-        self._next_probe = self._now() + PAUSE
+        self._next_probe = self._now() + PROBE
 
     def record(self, *, answered: bool) -> None:
         """Note how a request ended: whether Stripe answered it, in whatever way."""

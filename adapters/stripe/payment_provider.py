@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from adapters.stripe import shapes
 from adapters.stripe.api import StripeApi, any_failure_is_absence, as_shape, readable
 from adapters.stripe.shapes import reference
 from adapters.stripe.translation import clean, email_of, moment, to_snapshot, user_of
+from domain.money import Money
 from domain.plans import Offer, PriceList
 from domain.subscription import Snapshot
 from ports.payment_provider import Prices, ProviderCustomer
@@ -66,7 +68,8 @@ class StripePaymentProvider:
         products: set[str] = set()
         for price in await self._list_prices({"lookup_keys": list(by_key)}):
             if price.id and price.lookup_key in by_key:
-                by_ref[price.id] = by_key[price.lookup_key]
+                with readable():
+                    by_ref[price.id] = _as_sold(by_key[price.lookup_key], price)
                 current[price.lookup_key] = price.id
                 products |= {reference(price.product) or ""} - {""}
         for product in sorted(products):
@@ -96,6 +99,13 @@ class StripePaymentProvider:
             if not page.has_more or last is None:
                 return found
             params["starting_after"] = last
+
+
+def _as_sold(offer: Offer, price: shapes.Price) -> Offer:
+    """The offer at what Stripe charges for it, which the settings may be ahead of or behind."""
+    if price.unit_amount is None or price.currency is None:
+        return offer
+    return replace(offer, price=Money(price.unit_amount, price.currency.lower()))
 
 
 def _interval(price: shapes.Price) -> str | None:

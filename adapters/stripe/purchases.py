@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 import stripe
 
-from adapters.stripe import answers
+from adapters.stripe import answers, shapes
 from adapters.stripe.answers import TERMS, terms_of, to_subscription
 from adapters.stripe.api import StripeApi, as_shape, once, readable
 from adapters.stripe.open_payments import OpenPayments
@@ -32,12 +32,14 @@ from ports.purchases import (
 from ports.settlements import OWN_EVENT
 
 if TYPE_CHECKING:  # the SDK has these for type checkers alone
-    from stripe.params import CustomerCreateParams, SubscriptionCreateParams
+    from stripe.params import CustomerCreateParams, CustomerListParams, SubscriptionCreateParams
     from stripe.params.checkout import SessionCreateParams
 
 # The most that Stripe lists at once. (Stripe: Pagination)
 _PAGE: Final = 100
 _ENDED: Final = ("canceled", "incomplete_expired")
+# How many pages of the newest customers are looked through for one that was just created.
+_PAGES: Final = 5
 # What a first payment needs, which otherwise would be ids only.
 _SECRETS: Final = ["latest_invoice.confirmation_secret", "pending_setup_intent"]
 
@@ -61,8 +63,9 @@ class StripePurchases:
         try:
             created = await self._api.call(self._v1.customers.create_async, params, once(operation))
         except OperationConflict:
-            # It was created with another email, and we died before we could write that down.
-            return await self._search_customer(user_id)
+            # It was created with another email: at this moment by another request, or before by
+            # one that died before it could write that down.
+            return await self._created_lately(user_id)
         return as_shape(answers.Referred, created).id
 
     async def history(self, customer_ref: str) -> History:
@@ -213,13 +216,23 @@ class StripePurchases:
         name = f"{subscription_ref}:{digest[:32]}"
         return _own_webhook(name, event_type, about, created, seen.livemode)
 
-    async def _search_customer(self, user_id: UUID) -> str:
-        found = await self._api.call(
-            self._v1.customers.search_async, {"query": f"metadata['user_id']:'{user_id}'"}
-        )
-        if not found.data:  # Stripe's search runs up to a minute late
-            raise ProviderUnavailable("Stripe does not find the customer yet", retry_after=60)
-        return as_shape(answers.Referred, found.data[0]).id
+    async def _created_lately(self, user_id: UUID) -> str:
+        """The customer that was created for this user since Stripe remembers our keys.
+
+        Listed, because Stripe's search runs up to a minute late. (Stripe: Search)
+        """
+        params: CustomerListParams = {"limit": _PAGE}
+        for _ in range(_PAGES):
+            page = await self._api.call(self._v1.customers.list_async, params)
+            for found in page.data:
+                customer = as_shape(shapes.Customer, found)
+                if user_of(customer.metadata) == user_id:
+                    return found.id
+            if not page.has_more:
+                break
+            params["starting_after"] = page.data[-1].id
+        # Its notice brings the row, by which the next request finds it.
+        raise ProviderUnavailable("Stripe does not list the customer it has created")
 
     async def _close_what_is_open(self, seen: answers.Subscription) -> Closing | None:
         """None where it is closed and only the subscription is left to be ended."""

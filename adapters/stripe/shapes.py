@@ -33,6 +33,8 @@ class Price(msgspec.Struct):
     lookup_key: str | None = None
     recurring: Recurring | None = None
     product: Expandable = None
+    unit_amount: int | None = None
+    currency: str | None = None
 
 
 class PricePage(msgspec.Struct):

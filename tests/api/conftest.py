@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 import jwt
 import pytest
+import stripe
 import structlog
 from dependency_injector import providers
 from httpx import ASGITransport, AsyncClient, Response
@@ -23,6 +24,7 @@ from ports.clock import Clock
 from ports.wakeups import Stage
 from service import loop, settings
 from service.wiring import Container
+from tests.api.contract import check_answer
 from tests.api.stripe_api import ENDED, StripeApi, serve_stripe_api
 from tests.databases import migrated_database, migrated_url, owner_url
 
@@ -170,7 +172,11 @@ def clock() -> MovableClock:
 
 
 @pytest.fixture
-async def stripe_api(clock: MovableClock) -> AsyncIterator[StripeApi]:
+async def stripe_api(
+    clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[StripeApi]:
+    # Retries are made as ever, without the half second before each.
+    monkeypatch.setattr(stripe.HTTPXClient, "INITIAL_DELAY", 0.001)
     async with serve_stripe_api(clock.seconds) as api:
         yield api
 
@@ -216,7 +222,11 @@ async def application(
     )
     transport = ASGITransport(cast("Any", container.app()))  # the two type ASGI differently
     try:
-        async with AsyncClient(transport=transport, base_url="http://payments") as client:
+        async with AsyncClient(
+            transport=transport,
+            base_url="http://payments",
+            event_hooks={"response": [check_answer]},
+        ) as client:
             yield container, client
     finally:
         await container.authenticator().close()
@@ -234,6 +244,16 @@ async def world(
 ) -> AsyncIterator[World]:
     async with world_of(environment, stripe_api, clock) as world:
         yield world
+
+
+@pytest.fixture
+async def other_world(
+    world: World, environment: dict[str, str], stripe_api: StripeApi, clock: MovableClock
+) -> AsyncIterator[World]:
+    """Another instance of the application, with connections of its own, beside the first."""
+    async with world_of(environment, stripe_api, clock) as other:
+        assert other.container.users_engine() is not world.container.users_engine()
+        yield other
 
 
 @pytest.fixture

@@ -41,6 +41,19 @@ class Refused(Exception):
         self.error = {"type": "invalid_request_error", "message": message, **error}
 
 
+class Failure(NamedTuple):
+    """What befalls the next request whose method and path match.
+
+    It is answered with `refused`, or where there is none the connection is reset. `acted`: after
+    it was carried out, not instead. `recorded`: and the same request would get that again.
+    """
+
+    path: str
+    refused: Refused | None
+    acted: bool
+    recorded: bool
+
+
 class Sent(NamedTuple):
     """A request as it came."""
 
@@ -73,7 +86,7 @@ class StripeApi:
         self.url = ""
         self.objects: dict[str, Object] = {}
         self.sent: list[Sent] = []
-        self.failures: list[tuple[str, Refused]] = []
+        self.failures: list[Failure] = []
         self.down = False
         # Requests wait until they are released, which they are from the start.
         self.reached = asyncio.Event()
@@ -101,9 +114,22 @@ class StripeApi:
         """Every object of a kind, the oldest first."""
         return [found for found in self.objects.values() if found["object"] == kind]
 
-    def fail(self, path: str, refused: Refused, *, times: int = 1) -> None:
-        """Answer the next requests whose path matches with this."""
-        self.failures += [(path, refused)] * times
+    def fail(
+        self,
+        path: str,
+        refused: Refused | None,
+        *,
+        times: int = 1,
+        acted: bool = False,
+        recorded: bool | None = None,
+    ) -> None:
+        """Answer the next requests whose method and path match with this; None resets them.
+
+        A 500 is recorded unless told otherwise, as Stripe does with what it had begun.
+        """
+        if recorded is None:
+            recorded = refused is not None and refused.status == 500
+        self.failures += [Failure(path, refused, acted, recorded)] * times
 
     def complete(self, session_id: str) -> Object:
         """The buyer fills the page in: the session is complete and has a subscription."""
@@ -145,7 +171,12 @@ class StripeApi:
         self.reached.set()
         await self.released.wait()
         replayed = request.key in self._remembered
-        status, answer = self._answer(request)
+        answered = self._answer(request)
+        if answered is None:
+            send.__self__.transport.abort()  # uvicorn's own; ASGI has no word for it
+            return
+        status, answer = answered
+        recorded = self._remembered.get(request.key or "", (None, None))[1] == status
         await send(
             {
                 "type": "http.response.start",
@@ -153,15 +184,14 @@ class StripeApi:
                 "headers": [
                     (b"content-type", b"application/json"),
                     (b"request-id", b"req_for_tests"),
-                    # Tests need no second try to know that the first one failed.
-                    *([(b"stripe-should-retry", b"false")] if status >= 500 else []),
+                    *_should_retry(status, answer, recorded=recorded),
                     *([(b"idempotent-replayed", b"true")] if replayed else []),
                 ],
             }
         )
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
-    def _answer(self, request: Sent) -> tuple[int, Object]:
+    def _answer(self, request: Sent) -> tuple[int, Object] | None:
         if self.down:
             return 503, {"error": {"type": "api_error", "message": "down"}}
         known = self._remembered.get(request.key) if request.key else None
@@ -171,12 +201,20 @@ class StripeApi:
                 return status, answer
             error = {"type": "idempotency_error", "message": f"Key {request.key} was used"}
             return 400, {"error": error}
-        for index, (path, refused) in enumerate(self.failures):
-            if re.search(path, request.path):
+        for index, failure in enumerate(self.failures):
+            if re.search(failure.path, f"{request.method} {request.path}"):
                 del self.failures[index]
-                if request.key and refused.status == 500:  # which it replays like any result
-                    self._remembered[request.key] = (request, 500, {"error": refused.error})
-                return refused.status, {"error": refused.error}
+                if failure.acted:
+                    self._act(request)
+                if failure.refused is None:
+                    return None
+                answer = {"error": failure.refused.error}
+                if request.key and failure.recorded:
+                    self._remembered[request.key] = (request, failure.refused.status, answer)
+                return failure.refused.status, answer
+        return self._act(request)
+
+    def _act(self, request: Sent) -> tuple[int, Object]:
         try:
             status, answer = 200, self._carry_out(request)
         except Refused as refused:
@@ -197,11 +235,6 @@ class StripeApi:
 
     def create_customer(self, form: Form) -> Object:
         return self._keep("customer", **{"name": None, **form}, deleted=False)
-
-    def search_customers(self, form: Form) -> Object:
-        user_id = form["query"].split("'")[3]
-        found = [c for c in self.all("customer") if c["metadata"]["user_id"] == user_id]
-        return {"object": "search_result", "data": found, "has_more": False, "url": ""}
 
     # Checkout and portal
 
@@ -452,7 +485,7 @@ class StripeApi:
 _Handler = Callable[..., Object]
 _ROUTES: Final[list[tuple[str, str, _Handler]]] = [
     ("POST", "/v1/customers", StripeApi.create_customer),
-    ("GET", "/v1/customers/search", StripeApi.search_customers),
+    ("GET", "/v1/customers", lambda api, f: api._listing("customer")(f)),
     ("GET", "/v1/customers/([^/]+)", StripeApi.retrieve),
     ("POST", "/v1/checkout/sessions", StripeApi.create_session),
     ("GET", "/v1/checkout/sessions", lambda api, f: api._listing("checkout.session")(f)),
@@ -521,6 +554,15 @@ def _nested(text: str) -> Form:
             del following
         target[[first, *rest][-1]] = value
     return form
+
+
+def _should_retry(status: int, answer: Object, *, recorded: bool) -> list[tuple[bytes, bytes]]:
+    """What Stripe tells its SDKs: to repeat what found an object locked, and not to repeat what
+    would be answered alike. Otherwise they repeat connection errors, 409 and 5xx. (stripe-python)
+    """
+    if status == 429 and answer["error"].get("code") == "lock_timeout":
+        return [(b"stripe-should-retry", b"true")]
+    return [(b"stripe-should-retry", b"false")] if status >= 500 and recorded else []
 
 
 def _expanded(found: Object, form: Form) -> Object:

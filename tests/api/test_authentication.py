@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import jwt
 import pytest
@@ -61,6 +62,22 @@ def unsigned(**header: Any) -> str:
     return f"{head.rstrip('=')}.{claims}."
 
 
+NO_MOMENTS: tuple[Any, ...] = (
+    "4102444800",
+    "soon",
+    True,
+    1e308,
+    float("nan"),
+    float("inf"),
+    [1],
+    {},
+)
+
+
+def claiming(claim: str, value: Any) -> Callable[[], str]:
+    return lambda: token(**{claim: value})
+
+
 @pytest.mark.parametrize(("key", "algorithm"), [(RSA, "RS256"), (EC, "ES256"), (ED, "EdDSA")])
 async def test_a_token_signed_with_the_private_key_names_its_user(key: Any, algorithm: str) -> None:
     user_id = uuid4()
@@ -83,6 +100,18 @@ async def test_a_token_signed_with_the_private_key_names_its_user(key: Any, algo
         pytest.param(lambda: token(sub=None), id="no subject"),
         pytest.param(lambda: token(sub="alice"), id="subject that is no id"),
         pytest.param(lambda: token(sub=f"urn:uuid:{uuid4()}"), id="subject as a URN"),
+        pytest.param(lambda: token(sub=str(UUID(int=0))), id="subject that is nobody"),
+        pytest.param(lambda: token(sub=str(UUID(int=2**128 - 1))), id="subject that is everybody"),
+        pytest.param(lambda: token(sub=7), id="subject that is a number"),
+        *(
+            pytest.param(claiming(claim, value), id=f"{claim} {value!r:.20}")
+            for claim in ("exp", "nbf", "iat")
+            for value in NO_MOMENTS
+        ),
+        pytest.param(lambda: token(exp=10**400), id="exp beyond any number"),
+        pytest.param(lambda: token(exp=253_402_300_800), id="exp in the year 10000"),
+        pytest.param(lambda: token(nbf=-1), id="nbf before all time"),
+        pytest.param(lambda: token(iat=ago(seconds=-60)), id="issued in the future"),
         pytest.param(lambda: token("another secret that is long enough"), id="other secret"),
         pytest.param(lambda: token()[:-2], id="cut off"),
         pytest.param(lambda: unsigned(alg="none"), id="alg none"),
@@ -138,12 +167,20 @@ class IdentityProvider:
         self.keys: list[dict[str, Any]] = []
         self.asked = 0
         self.status = 200
+        self.document: bytes | None = None
+        self.reached = asyncio.Event()
+        self.released = asyncio.Event()
+        self.released.set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.asked += 1
+        self.reached.set()
+        await self.released.wait()
         await receive()
         await send({"type": "http.response.start", "status": self.status, "headers": []})
-        body = json.dumps({"keys": self.keys}).encode()
+        body = self.document
+        if body is None:
+            body = json.dumps({"keys": self.keys}).encode()
         await send({"type": "http.response.body", "body": body})
 
 
@@ -215,10 +252,63 @@ async def test_keys_that_were_withdrawn_stop_to_count_within_the_hour(jwks: Jwks
         await jwks.authenticate(keyed(RSA, "RS256", "one"))
 
 
-async def test_known_keys_stay_good_while_the_identity_provider_is_away(jwks: Jwks) -> None:
+async def test_known_keys_stay_good_for_hours_while_the_identity_provider_is_away(
+    jwks: Jwks,
+) -> None:
+    await jwks.authenticate(keyed(RSA, "RS256", "one"))
+    jwks.provider.status = 503
+    for _ in range(5):
+        jwks.time += 3600
+        await jwks.authenticate(keyed(RSA, "RS256", "one"))
+
+    jwks.time += 3600
+    with pytest.raises(KeysUnavailable):
+        await jwks.authenticate(keyed(RSA, "RS256", "one"))
+
+    jwks.provider.status = 200
+    jwks.time += 11
+    await jwks.authenticate(keyed(RSA, "RS256", "one"))
+
+
+async def test_while_it_hangs_those_who_hold_a_known_key_do_not_wait(jwks: Jwks) -> None:
     await jwks.authenticate(keyed(RSA, "RS256", "one"))
     jwks.provider.status = 503
     jwks.time += 3601
+    await jwks.authenticate(keyed(RSA, "RS256", "one"))
+    jwks.provider.released.clear()
+    jwks.provider.reached.clear()
+    jwks.time += 11
+
+    first = asyncio.create_task(jwks.authenticate(keyed(RSA, "RS256", "one")))
+    await jwks.provider.reached.wait()
+    await jwks.authenticate(keyed(RSA, "RS256", "one"))
+
+    assert not first.done()
+    jwks.provider.released.set()
+    await first
+
+
+async def test_many_at_once_fetch_once(jwks: Jwks) -> None:
+    await asyncio.gather(*(jwks.authenticate(keyed(RSA, "RS256", "one")) for _ in range(20)))
+
+    assert jwks.provider.asked == 1
+
+
+@pytest.mark.parametrize(
+    "document",
+    [b"", b"null", b"[]", b'{"keys": {}}', b"\xff", b"[" * 100_000, b'{"keys": [null, 7, "x"]}'],
+    ids=lambda document: repr(document[:20]),
+)
+async def test_an_answer_that_is_no_jwks_brings_no_keys(jwks: Jwks, document: bytes) -> None:
+    jwks.provider.document = document
+
+    with pytest.raises((KeysUnavailable, InvalidToken)):
+        await jwks.authenticate(keyed(RSA, "RS256", "one"))
+
+
+async def test_one_strange_key_does_not_spoil_the_others(jwks: Jwks) -> None:
+    strange = {"kty": "RSA", "n": "!", "e": 7}
+    jwks.provider.keys = [jwk(EC, "x") | {"kid": ["x"]}, strange, jwk(RSA, "one")]
 
     await jwks.authenticate(keyed(RSA, "RS256", "one"))
 
@@ -259,6 +349,54 @@ async def test_without_a_token_nothing_is_answered(world: World, header: dict[st
     assert answer.json()["type"] == "urn:payments:problem:unauthenticated"
 
 
+@pytest.mark.parametrize(
+    ("claims", "granted"),
+    [
+        ({"scope": "openid payments profile"}, True),
+        ({"scp": ["payments", 7]}, True),
+        ({"scp": "payments"}, True),
+        ({}, False),
+        ({"scope": ""}, False),
+        ({"scope": "payments.read"}, False),
+        ({"scope": ["PAYMENTS"]}, False),
+        ({"scope": 7, "scp": {"payments": True}}, False),
+    ],
+)
+async def test_a_token_without_the_scope_that_is_required_is_a_403(
+    environment: dict[str, str],
+    stripe_api: StripeApi,
+    clock: MovableClock,
+    claims: dict[str, Any],
+    granted: bool,
+) -> None:
+    environment["JWT_REQUIRED_SCOPE"] = "payments"
+    async with world_of(environment, stripe_api, clock) as world:
+        answer, stranger = [
+            await world.client.get(
+                "/api/payments/subscription", headers={"authorization": f"Bearer {sent}"}
+            )
+            for sent in (token(**claims), token("another secret that is long enough", **claims))
+        ]
+
+    assert answer.status_code == (200 if granted else 403)
+    assert stranger.status_code == 401  # whatever it claims
+    if not granted:
+        challenge = 'Bearer error="insufficient_scope", scope="payments"'
+        assert answer.headers["www-authenticate"] == challenge
+        assert answer.json()["type"] == "urn:payments:problem:insufficient-scope"
+
+
+async def test_a_token_that_is_refused_is_told_so(world: World) -> None:
+    answer = await world.client.get(
+        "/api/payments/subscription",
+        headers={"authorization": f"Bearer {token(exp=ago(hours=1))}"},
+    )
+
+    assert answer.status_code == 401
+    challenge = 'Bearer error="invalid_token", error_description="it has expired: sign in again"'
+    assert answer.headers["www-authenticate"] == challenge
+
+
 async def test_who_asks_is_asked_before_what(world: World) -> None:
     answer = await world.client.post("/api/payments/subscriptions", content=b"not even JSON")
 
@@ -278,6 +416,19 @@ def test_a_user_may_ask_so_often_in_a_minute_and_others_are_not_concerned() -> N
 
     time = 60.0
     rate_limit.count(alice)
+
+
+def test_counting_takes_only_so_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.http.users._MOST_USERS", 3)
+    rate_limit = RateLimit(1, monotonic=lambda: 0.0)
+    users = [uuid4() for _ in range(4)]
+    for user in users:
+        rate_limit.count(user)
+
+    assert len(rate_limit._counts) == 3
+    for user in users[1:]:
+        with pytest.raises(TooManyRequests):
+            rate_limit.count(user)
 
 
 async def test_whoever_asks_too_often_is_told_when_to_go_on(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping
+from typing import Any
 
 import pytest
 
 from service import cli
+from service.learn_prices import SHORTEST_INTERVAL, LearnPrices
 from tests.api.conftest import MovableClock, World, world_of
 from tests.api.stripe_api import PLANS, StripeApi
 
@@ -66,6 +69,67 @@ async def test_a_changed_amount_makes_a_new_price_that_takes_the_lookup_key_over
     assert old["lookup_key"] is None
     assert (new["unit_amount"], new["product"]) == (1200, old["product"])
     assert config["plans"][0]["prices"][0]["priceId"] == new["id"]
+
+
+async def test_what_another_machine_has_synced_is_sold_at_once(
+    world: World,
+    environment: dict[str, str],
+    stripe_api: StripeApi,
+    clock: MovableClock,
+    logged: list[MutableMapping[str, Any]],
+) -> None:
+    """An API that knows its prices meets one that was made elsewhere since."""
+    await world.container.learn_prices().run_once()
+    environment["GENERAL_MONTHLY_AMOUNT"] = "1200"
+    async with world_of(environment, stripe_api, clock) as elsewhere:
+        await sync(elsewhere)
+    [new] = [p for p in stripe_api.all("price") if p["lookup_key"] == "general_monthly"]
+
+    bought = await world.somebody().checkout(new["id"])
+    old = await world.somebody().checkout("price_general_monthly")
+    config = (await world.client.get("/api/payments/config")).json()
+
+    assert bought.status_code == 200
+    assert old.status_code == 422
+    # What is shown is what is charged, whatever this instance's own settings say.
+    shown = config["plans"][0]["prices"][0]
+    assert (shown["priceId"], shown["amount"]) == (new["id"], 1200)
+    [warning] = [line for line in logged if line["event"] == "price_differs"]
+    assert (warning["lookup_key"], warning["sold_at"]) == ("general_monthly", "1200 usd")
+
+
+async def test_prices_that_nobody_sells_are_no_flood_of_requests(world: World) -> None:
+    await world.container.learn_prices().run_once()
+    world.stripe.sent.clear()
+
+    answers = await asyncio.gather(
+        *(world.somebody().checkout(f"price_made_up_{number}") for number in range(20))
+    )
+
+    assert {answer.status_code for answer in answers} == {422}
+    looked = [sent for sent in world.stripe.sent if "lookup_keys" in sent.form]
+    assert len(looked) == 1
+
+
+async def test_a_price_is_looked_up_again_after_a_while(world: World) -> None:
+    time = 0.0
+    learn_prices = LearnPrices(
+        world.container.payment_provider(), world.container.prices(), monotonic=lambda: time
+    )
+    for seconds, looks in ((0.0, 1), (SHORTEST_INTERVAL - 0.1, 1), (0.1, 2)):
+        time += seconds
+        await learn_prices.look_again()
+        assert len([sent for sent in world.stripe.sent if "lookup_keys" in sent.form]) == looks
+
+
+async def test_while_stripe_is_away_no_price_is_called_unknown(world: World) -> None:
+    """Neither for whoever asks Stripe, nor for those that wait for its answer."""
+    await world.container.learn_prices().run_once()
+    world.stripe.down = True
+
+    answers = await asyncio.gather(*(world.somebody().checkout("price_new") for _ in range(5)))
+
+    assert {answer.status_code for answer in answers} == {503}
 
 
 async def test_whoever_bought_at_the_old_price_keeps_plan_and_price(

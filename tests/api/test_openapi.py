@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import httpx
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
-from contracts.generate import ROOT
 from tests.api.conftest import World
+from tests.api.contract import DOCUMENT, check_answer
 
-DOCUMENT: Final[dict[str, Any]] = json.loads((ROOT / "openapi.json").read_text(encoding="utf-8"))
 # What the table of endpoints promises.
 ENDPOINTS: Final = {
     ("post", "/api/payments/create-checkout-session"),
@@ -87,3 +86,24 @@ def test_every_body_has_an_example_that_fits_its_schema(name: str, content: dict
     assert found
     for example in found:
         validator.validate(example)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "complaint"),
+    [
+        (418, {}, {}, "not in the OpenAPI document"),
+        (200, {}, {"userId": 7}, "is a required property|is not of type"),
+        (429, {}, {}, "lacks Retry-After"),
+        (404, {"retry-after": "1"}, {}, "not in the OpenAPI document"),
+        (422, {"retry-after": "1"}, {}, "Retry-After is not declared"),
+        (409, {"retry-after": "soon"}, {}, "does not match"),
+    ],
+)
+async def test_an_answer_that_is_not_declared_fails_the_test_that_gets_it(
+    status: int, headers: dict[str, str], body: object, complaint: str
+) -> None:
+    """Every other test of the API relies on it."""
+    request = httpx.Request("POST", "http://payments/api/payments/customers")
+
+    with pytest.raises((AssertionError, ValidationError), match=complaint):
+        await check_answer(httpx.Response(status, headers=headers, json=body, request=request))

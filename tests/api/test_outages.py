@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import stripe
 
-from adapters.stripe.circuit import FAILURES, PAUSE, Circuit, CircuitOpen
+from adapters.stripe.api import DEADLINE
+from adapters.stripe.api import StripeApi as Api
+from adapters.stripe.circuit import FAILURES, PAUSE, PROBE, Circuit, CircuitOpen
+from ports.payment_provider import ProviderUnavailable
 from tests.api.conftest import MONTHLY, World
-from tests.api.stripe_api import Refused, card_declined
+from tests.api.stripe_api import Refused, StripeApi, card_declined
 
 
 async def test_a_declined_card_is_a_402_with_the_decline_code(world: World) -> None:
@@ -25,9 +30,9 @@ async def test_a_declined_card_is_a_402_with_the_decline_code(world: World) -> N
 
 @pytest.mark.parametrize("reason", ["lost_card", "stolen_card", "fraudulent"])
 async def test_a_thief_does_not_learn_why(world: World, reason: str) -> None:
-    world.stripe.fail("/v1/customers", card_declined(reason))
+    world.stripe.fail("POST /v1/subscriptions$", card_declined(reason))
 
-    problem = (await world.somebody()("POST", "/customers")).json()
+    problem = (await world.somebody().subscribe()).json()
 
     assert problem["declineCode"] == "generic_decline"
     assert reason not in str(problem)
@@ -70,15 +75,85 @@ async def test_absence_in_all_its_forms_is_a_503_that_says_when(
     assert "acct_1" not in answer.text
 
 
-async def test_a_connection_that_breaks_is_tried_again_under_the_same_key(world: World) -> None:
+@pytest.mark.parametrize(
+    ("refused", "acted"),
+    [
+        pytest.param(Refused(500, "oops", type="api_error"), False, id="500"),
+        pytest.param(Refused(500, "oops", type="api_error"), True, id="500 after it was done"),
+        pytest.param(Refused(503, "away", type="api_error"), False, id="503"),
+        pytest.param(Refused(409, "under way", type="api_error"), False, id="409"),
+        pytest.param(Refused(429, "locked", code="lock_timeout"), False, id="429 lock_timeout"),
+        pytest.param(None, False, id="connection reset before it was done"),
+        pytest.param(None, True, id="connection reset after it was done"),
+    ],
+)
+async def test_what_passes_is_tried_again_and_done_once(
+    world: World, refused: Refused | None, acted: bool
+) -> None:
     """The SDK repeats what may have arrived; the key keeps it from being done twice."""
     user = world.somebody()
-    world.stripe.fail("/v1/customers", Refused(409, "locked", type="api_error"))
+    world.stripe.fail("POST /v1/customers$", refused, times=2, acted=acted, recorded=False)
 
     assert (await user("POST", "/customers")).status_code == 200
-    keys = {sent.key for sent in world.stripe.sent if sent.path == "/v1/customers"}
-    assert keys == {f"customer:{user.id}:0"}
+    keys = [sent.key for sent in world.stripe.sent if sent.path == "/v1/customers"]
+    # Where it was done at once, the second try gets the answer that was kept of it.
+    assert keys == [f"customer:{user.id}:0"] * (2 if acted else 3)
     assert len(world.stripe.all("customer")) == 1
+
+
+async def test_what_stripe_asks_not_to_repeat_is_not_repeated(world: World) -> None:
+    """A rate limit is not for the one request to wait out, nor is a failure that is recorded."""
+    for refused in (Refused(429, "slow down"), Refused(500, "oops", type="api_error")):
+        user = world.somebody()
+        world.stripe.fail("POST /v1/customers$", refused)
+
+        assert (await user("POST", "/customers")).status_code == 503
+        keys = [sent.key for sent in world.stripe.sent if sent.path == "/v1/customers"]
+        assert keys.count(f"customer:{user.id}:0") == 1
+
+
+async def test_a_call_has_a_deadline_over_all_its_tries(stripe_api: StripeApi) -> None:
+    circuit = Circuit()
+    api = Api("sk_test_1", stripe_api.url, circuit=circuit, deadline=0.05)
+    stripe_api.released.clear()
+    try:
+        for _ in range(FAILURES):
+            with pytest.raises(ProviderUnavailable, match="in time"):
+                await api.call(api.v1.customers.list_async)
+        with pytest.raises(CircuitOpen):
+            circuit.admit()
+    finally:
+        stripe_api.released.set()
+        await api.close()
+
+
+async def test_half_open_it_sends_one_request_and_after_its_answer_all(
+    stripe_api: StripeApi,
+) -> None:
+    time = 0.0
+    api = Api("sk_test_1", stripe_api.url, circuit=Circuit(monotonic=lambda: time))
+    stripe_api.down = True
+    for _ in range(FAILURES):
+        with pytest.raises(ProviderUnavailable):
+            await api.call(api.v1.customers.list_async)
+    stripe_api.down = False
+    time += PAUSE
+    stripe_api.sent.clear()
+    stripe_api.reached.clear()
+    stripe_api.released.clear()
+
+    probe = asyncio.create_task(api.call(api.v1.customers.list_async))
+    await stripe_api.reached.wait()
+    for _ in range(3):
+        with pytest.raises(ProviderUnavailable):
+            await api.call(api.v1.customers.list_async)
+    stripe_api.released.set()
+    await probe
+
+    assert len(stripe_api.sent) == 1
+    await asyncio.gather(*(api.call(api.v1.customers.list_async) for _ in range(3)))
+    assert len(stripe_api.sent) == 4
+    await api.close()
 
 
 async def test_an_operation_that_is_done_with_other_terms_meanwhile_is_a_409(world: World) -> None:
@@ -154,9 +229,23 @@ def test_a_probe_that_was_cancelled_does_not_keep_it_open_for_ever() -> None:
     circuit = Circuit(monotonic=lambda: time)
     for _ in range(FAILURES):
         circuit.record(answered=False)
+    time += PAUSE
     for _ in range(3):
-        time += PAUSE
         circuit.admit()  # and nothing is ever recorded
+        time += PROBE
+
+
+def test_there_is_one_probe_however_long_it_takes() -> None:
+    time = 0.0
+    circuit = Circuit(monotonic=lambda: time)
+    for _ in range(FAILURES):
+        circuit.record(answered=False)
+    time += PAUSE
+    circuit.admit()
+    time += DEADLINE  # a call takes no longer
+
+    with pytest.raises(CircuitOpen):
+        circuit.admit()
 
 
 async def test_calls_have_a_time_out_and_bounded_retries(world: World) -> None:
@@ -175,7 +264,7 @@ async def test_a_failure_that_stripe_has_recorded_keeps_nobody_from_becoming_a_c
 ) -> None:
     """Stripe repeats the first result of a key for a day, a 500 included."""
     user = world.somebody()
-    world.stripe.fail("/v1/customers$", Refused(500, "it broke", type="api_error"))
+    world.stripe.fail("POST /v1/customers$", Refused(500, "it broke", type="api_error"))
 
     failed, again = await user("POST", "/customers"), await user("POST", "/customers")
 

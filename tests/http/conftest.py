@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 import pytest
 import structlog
 from httpx import ASGITransport, AsyncClient
+from litestar import Litestar
 
 from adapters.http.app import create_app
 from adapters.http.config import PublicSettings
@@ -84,15 +85,17 @@ def database() -> Dependency:
 
 
 @pytest.fixture
-async def client(
-    intake: InboxInMemory, prices: PriceList, database: Dependency
-) -> AsyncIterator[AsyncClient]:
-    app = create_app(
+def app(intake: InboxInMemory, prices: PriceList, database: Dependency) -> Litestar:
+    return create_app(
         ReceiveWebhook(StripeWebhooks([SECRET], prices), intake, StoppedClock()),
         prices,
         PublicSettings("pk_test_public", "usd", 180),
         [database],
     )
+
+
+@pytest.fixture
+async def client(app: Litestar) -> AsyncIterator[AsyncClient]:
     transport = ASGITransport(cast("Any", app))  # the two type ASGI differently
     async with AsyncClient(transport=transport, base_url="http://payments") as client:
         yield client

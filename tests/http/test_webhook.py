@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import pytest
 from httpx import AsyncClient, Response
+from litestar import Litestar
 
-from adapters.http.webhook import LARGEST_BODY
+from adapters.http.bodies import LARGEST_BODY
 from ports.inbox import Overloaded
 from ports.unit_of_work import StorageUnavailable
 from ports.webhooks import RejectionReason
@@ -193,6 +194,33 @@ async def test_a_body_in_chunks_is_taken(client: AsyncClient) -> None:
     )
 
     assert response.status_code == 200
+
+
+async def test_a_sender_that_goes_away_within_the_body_leaves_nothing(
+    app: Litestar, intake: InboxInMemory, logged: list[MutableMapping[str, Any]]
+) -> None:
+    came: list[Any] = [
+        {"type": "http.request", "body": GENUINE.body[:100], "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    answers: list[Any] = []
+
+    async def receive() -> Any:
+        return came.pop(0)
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    scope: Any = {
+        "type": "http",
+        "method": "POST",
+        "path": PATH,
+        "query_string": b"",
+        "headers": [(b"stripe-signature", GENUINE.header.encode())],
+    }
+    await app(scope, receive, send)
+
+    assert (came, answers, intake.kept, logged) == ([], [], {}, [])
 
 
 @pytest.mark.parametrize("length", ["x", "-"])

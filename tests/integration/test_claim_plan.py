@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -26,6 +27,10 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.execute(_MESSAGES)
     yield connection
     await connection.close()
+
+
+# A server plans a statement anew for its values, or once for all of them.
+PLANNING = ["force_custom_plan", "force_generic_plan"]
 
 
 _WEBHOOKS = """
@@ -56,8 +61,7 @@ async def plan_of(database: asyncpg.Connection, statement: str, **values: str) -
     return json.dumps(json.loads(plan), indent=1)
 
 
-# A server plans a statement anew for its values, or once for all of them.
-@pytest.mark.parametrize("planning", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("planning", PLANNING)
 @pytest.mark.parametrize("held", [PARTITIONS, PARTITIONS // 8])
 async def test_a_claim_reads_the_index_of_what_is_pending_in_its_order(
     database: asyncpg.Connection, planning: str, held: int
@@ -80,3 +84,36 @@ async def test_a_claim_reads_the_index_of_what_is_pending_in_its_order(
     assert '"Index Name": "ix_stripe_webhook_events_pending"' in webhooks
     assert '"Index Name": "ix_outbox_events_pending"' in messages
     assert "Sort" not in webhooks + messages
+
+
+@pytest.mark.parametrize("planning", PLANNING)
+async def test_what_a_batch_writes_is_found_by_indexes_however_long_the_history(
+    database: asyncpg.Connection, planning: str
+) -> None:
+    await database.execute(f"SET plan_cache_mode = {planning}")
+    await database.execute("SET random_page_cost = 1.1")  # as the adapters' connections do
+    ids = f"'{{{', '.join(str(uuid4()) for _ in range(500))}}}'"
+    keys = f"'{{{', '.join(f'sub_{number}' for number in range(500))}}}'"
+    column = "array_fill({}, ARRAY[500])"
+
+    woken = await plan_of(
+        database,
+        inbox._WAKE.text,
+        now="now()",
+        keys=keys,
+    )
+    settled = await plan_of(
+        database,
+        inbox._SETTLE.text,
+        id=ids,
+        processed=column.format("true"),
+        outcome=column.format("'applied'::text"),
+        error_message=column.format("NULL::text"),
+        attempt_count=column.format("0"),
+        next_attempt_at=column.format("NULL::timestamptz"),
+        waiting_for=column.format("NULL::text"),
+    )
+
+    assert '"Index Name": "ix_stripe_webhook_events_waiting_for"' in woken
+    assert '"Index Name": "stripe_webhook_events_pkey"' in settled
+    assert "Seq Scan" not in woken + settled

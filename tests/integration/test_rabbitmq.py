@@ -120,6 +120,47 @@ async def test_the_messages_of_a_batch_arrive_in_the_order_given(
     assert [(await next_of(queue)).message_id for _ in sent] == [str(m.id) for m in sent]
 
 
+async def test_a_body_larger_than_a_frame_arrives_whole(
+    publisher: RabbitMQEventPublisher, queue: AbstractQueue, unique_name: str
+) -> None:
+    sent = [
+        message(type_=unique_name, body=bytes([n]) * size) for n, size in enumerate((300_000, 0))
+    ]
+
+    assert await publisher.publish(sent) == {m.id: Delivery.CONFIRMED for m in sent}
+    assert [(await next_of(queue)).body for _ in sent] == [m.body for m in sent]
+
+
+async def test_verdicts_on_many_at_once_reach_the_messages_they_are_about(
+    publisher: RabbitMQEventPublisher, channel: AbstractChannel, unique_name: str
+) -> None:
+    """The broker confirms in any order, and several with one word."""
+    expected = {"full": Delivery.REFUSED, "open": Delivery.CONFIRMED, "no": Delivery.UNROUTABLE}
+    await bound(channel, f"{unique_name}-open", f"{unique_name}.open")
+    full = await channel.declare_queue(
+        f"{unique_name}-full",
+        exclusive=True,
+        arguments={"x-max-length": 1, "x-overflow": "reject-publish"},
+    )
+    await full.bind(EXCHANGE, f"{unique_name}.full")
+    await publisher.publish([message(type_=f"{unique_name}.full")])
+    sent = [message(type_=f"{unique_name}.{kind}") for _ in range(200) for kind in expected]
+
+    judged = await publisher.publish(sent)
+
+    assert judged == {m.id: expected[m.type.rpartition(".")[2]] for m in sent}
+
+
+async def test_batches_at_once_share_the_first_connection_and_are_kept_apart(
+    publisher: RabbitMQEventPublisher, queue: AbstractQueue, unique_name: str
+) -> None:
+    batches = [[message(type_=unique_name) for _ in range(50)] for _ in range(4)]
+
+    judged = await asyncio.gather(*(publisher.publish(batch) for batch in batches))
+
+    assert judged == [{m.id: Delivery.CONFIRMED for m in batch} for batch in batches]
+
+
 async def test_a_quorum_queue_with_a_dead_letter_exchange_takes_messages_and_gives_up_rejected_ones(
     publisher: RabbitMQEventPublisher, channel: AbstractChannel, unique_name: str
 ) -> None:

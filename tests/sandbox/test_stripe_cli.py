@@ -2,16 +2,14 @@
 
 import asyncio
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from sandbox.stripe.server import StripeSandbox
+from tests import npm
 
-# Seconds to install it; where a registry answers at all, a few are enough.
-_INSTALL = 60
 # How many run at once; each is a process of some 50 MB that mostly waits.
 _AT_ONCE = 4
 
@@ -66,15 +64,7 @@ _CALLED = {
 @pytest.fixture(scope="session")
 def stripe_cli(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the program, installed from npm into a folder of its own."""
-    folder = tmp_path_factory.mktemp("stripe-cli")
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed, so Stripe's command line cannot be had")
-    install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "@stripe/cli"]
-    try:
-        subprocess.run(install, check=True, capture_output=True, timeout=_INSTALL)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        pytest.skip(f"npm cannot install Stripe's command line: {error}")
-    return folder / "node_modules" / ".bin" / "stripe"
+    return npm.install(tmp_path_factory.mktemp("stripe-cli"), "@stripe/cli") / "stripe"
 
 
 @pytest.mark.parametrize("area", EVENTS)

@@ -26,6 +26,7 @@ COMPLETE: Final = {
     "JWT_AUDIENCE": "payments",
     "ALLOWED_REDIRECT_ORIGINS": "https://app.example.com",
 }
+LIVE: Final = {"STRIPE_SECRET_KEY": "sk_live_1", "STRIPE_PUBLISHABLE_KEY": "pk_live_1"}
 PEM: Final = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----\n"
 SECRETS: Final = [name for name, variable in VARIABLES.items() if variable.secret]
 
@@ -385,8 +386,38 @@ def test_an_unknown_command_is_refused(
 
 
 def test_a_shared_secret_that_could_be_guessed_is_refused_where_money_is_real() -> None:
-    live = {"STRIPE_SECRET_KEY": "sk_live_1", "STRIPE_PUBLISHABLE_KEY": "pk_live_1"}
-    (line,) = problems(changes={**live, "JWT_SECRET": "too short"})
+    (line,) = problems(changes={**LIVE, "JWT_SECRET": "too short"})
     assert line.startswith("JWT_SECRET ")
     assert "too short" not in line
     assert load("serve", {**COMPLETE, "JWT_SECRET": "too short"}).jwt_secret == "too short"
+
+
+@pytest.mark.parametrize(
+    ("url", "is_refused"),
+    [
+        ("https://identity.example/jwks", False),
+        ("http://identity.example/jwks", True),
+        ("http://localhost.evil.example/jwks", True),
+        ("http://localhost:9000/jwks", False),
+        ("http://127.0.0.1/jwks", False),
+        ("http://[::1]/jwks", False),
+    ],
+)
+def test_keys_come_by_https_where_money_is_real(url: str, is_refused: bool) -> None:
+    given = {"JWT_SECRET": None, "JWT_JWKS_URL": url}
+
+    assert problems(changes=given) == ()
+    found = problems(changes={**LIVE, **given})
+
+    assert bool(found) is is_refused
+    assert all("JWT_JWKS_URL must start with https://" in line for line in found)
+
+
+def test_scopes_are_separated_by_spaces() -> None:
+    assert loaded(JWT_REQUIRED_SCOPE=" payments  billing ").jwt_required_scope == (
+        "payments",
+        "billing",
+    )
+    assert loaded().jwt_required_scope is None
+    (line,) = problems(JWT_REQUIRED_SCOPE='pay"ments')
+    assert line.startswith("JWT_REQUIRED_SCOPE must be scopes")

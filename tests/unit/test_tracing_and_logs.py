@@ -89,3 +89,24 @@ def test_an_error_is_logged_without_the_variables_it_happened_among(
         entry = json.loads(said)
         assert entry["level"] == "error"
         assert entry["timestamp"].endswith("Z")
+
+
+def test_a_line_for_machines_holds_whatever_is_put_into_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = structlog.get_config()
+    try:
+        logs.configure("json", "info")
+        structlog.get_logger("test").info(
+            "it_happened", name="Jürgen", whole=3, nothing=None, error=ValueError("odd")
+        )
+        structlog.get_logger("test").info("it_is_odd", half="\ud800", huge=2**70)
+    finally:
+        structlog.configure(**before)
+
+    said, odd = capsys.readouterr().err.splitlines()
+    assert (json.loads(odd)["half"], json.loads(odd)["huge"]) == ("\ud800", 2**70)
+    entry = json.loads(said)
+    assert entry["event"] == "it_happened"
+    assert (entry["name"], entry["whole"], entry["nothing"]) == ("Jürgen", 3, None)
+    assert entry["error"] == "ValueError('odd')"

@@ -13,7 +13,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Take a webhook from Stripe */
+        /**
+         * Take a webhook from Stripe
+         * @description Answered 200 once it is stored for good; anything else asks Stripe to send it again.
+         */
         post: operations["receiveWebhook"];
         delete?: never;
         options?: never;
@@ -28,7 +31,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What a page needs to sell */
+        /**
+         * What a page needs to sell
+         * @description For anyone: Stripe's publishable key, the length of the trial, plans and prices.
+         */
         get: operations["config"];
         put?: never;
         post?: never;
@@ -45,7 +51,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The process answers */
+        /**
+         * The process answers
+         * @description 200 for as long as it can answer at all: restart it where it does not.
+         */
         get: operations["live"];
         put?: never;
         post?: never;
@@ -62,7 +71,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Webhooks can be taken */
+        /**
+         * Webhooks can be taken
+         * @description 503 where something that webhooks need is away: send them to another instance.
+         */
         get: operations["ready"];
         put?: never;
         post?: never;
@@ -81,7 +93,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Make sure that the user is a customer */
+        /**
+         * Make sure that the user is a customer
+         * @description A user becomes a customer once; asked again, the same customer is shown.
+         */
         post: operations["ensureCustomer"];
         delete?: never;
         options?: never;
@@ -98,7 +113,12 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Buy on Stripe's page */
+        /**
+         * Buy on Stripe's page
+         * @description Send the buyer to the address in the answer. A Checkout that is open is handed out
+         *     again where its terms are the same, and closed where they are not. With a running
+         *     subscription it is a 409.
+         */
         post: operations["startCheckout"];
         delete?: never;
         options?: never;
@@ -115,7 +135,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Take over a Checkout without waiting for its webhook */
+        /**
+         * Take over a Checkout without waiting for its webhook
+         * @description For the page to which the buyer comes back, often before the webhook. It does what the
+         *     webhook does and can be repeated at will, so it takes no Idempotency-Key.
+         */
         post: operations["syncCheckout"];
         delete?: never;
         options?: never;
@@ -132,7 +156,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Manage cards and invoices on Stripe's page */
+        /**
+         * Manage cards and invoices on Stripe's page
+         * @description Send the user to the address in the answer at once: it opens for a few minutes.
+         */
         post: operations["openPortal"];
         delete?: never;
         options?: never;
@@ -167,7 +194,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The user's current subscription, or status none */
+        /**
+         * The user's current subscription, or status none
+         * @description The one that grants access, else the newest; status none where there never was one.
+         */
         get: operations["viewSubscription"];
         put?: never;
         post?: never;
@@ -230,7 +260,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Take a scheduled cancellation back */
+        /**
+         * Take a scheduled cancellation back
+         * @description Until it has ended, a scheduled end can be taken back.
+         */
         post: operations["resumeSubscription"];
         delete?: never;
         options?: never;
@@ -245,7 +278,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What was charged, the newest first */
+        /**
+         * What was charged, the newest first
+         * @description Paged by cursor; each with a page to show and a PDF, where Stripe has made them.
+         */
         get: operations["listInvoices"];
         put?: never;
         post?: never;
@@ -680,7 +716,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key and body get the same answer for 24 hours. */
+                /** @description The same key and request get the same answer, once they had a success: for 24 hours, where the answer is an address for as long as it surely opens. Refusals are not kept. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -691,6 +727,8 @@ export interface operations {
             /** @description Done. */
             200: {
                 headers: {
+                    /** @description true where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: "true";
                     [name: string]: unknown;
                 };
                 content: {
@@ -709,7 +747,18 @@ export interface operations {
             /** @description The bearer token is missing or was not accepted. */
             401: {
                 headers: {
-                    /** @description How to authenticate. */
+                    /** @description How to authenticate, and what is wrong with the token. */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            403: {
+                headers: {
+                    /** @description Which scope the token lacks. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -719,6 +768,17 @@ export interface operations {
             };
             /** @description Not possible in the present state; the detail says what to do instead. */
             409: {
+                headers: {
+                    /** @description Seconds after which to try again, where the request is under way. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -772,7 +832,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key and body get the same answer for 24 hours. */
+                /** @description The same key and request get the same answer, once they had a success: for 24 hours, where the answer is an address for as long as it surely opens. Refusals are not kept. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -787,6 +847,8 @@ export interface operations {
             /** @description Done. */
             200: {
                 headers: {
+                    /** @description true where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: "true";
                     [name: string]: unknown;
                 };
                 content: {
@@ -805,7 +867,18 @@ export interface operations {
             /** @description The bearer token is missing or was not accepted. */
             401: {
                 headers: {
-                    /** @description How to authenticate. */
+                    /** @description How to authenticate, and what is wrong with the token. */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            403: {
+                headers: {
+                    /** @description Which scope the token lacks. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -816,6 +889,8 @@ export interface operations {
             /** @description Not possible in the present state; the detail says what to do instead. */
             409: {
                 headers: {
+                    /** @description Seconds after which to try again, where the request is under way. */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -906,7 +981,18 @@ export interface operations {
             /** @description The bearer token is missing or was not accepted. */
             401: {
                 headers: {
-                    /** @description How to authenticate. */
+                    /** @description How to authenticate, and what is wrong with the token. */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            403: {
+                headers: {
+                    /** @description Which scope the token lacks. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -960,7 +1046,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key and body get the same answer for 24 hours. */
+                /** @description The same key and request get the same answer, once they had a success: for 24 hours, where the answer is an address for as long as it surely opens. Refusals are not kept. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -975,6 +1061,8 @@ export interface operations {
             /** @description Done. */
             200: {
                 headers: {
+                    /** @description true where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: "true";
                     [name: string]: unknown;
                 };
                 content: {
@@ -993,7 +1081,18 @@ export interface operations {
             /** @description The bearer token is missing or was not accepted. */
             401: {
                 headers: {
-                    /** @description How to authenticate. */
+                    /** @description How to authenticate, and what is wrong with the token. */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            403: {
+                headers: {
+                    /** @description Which scope the token lacks. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -1013,6 +1112,8 @@ export interface operations {
             /** @description Not possible in the present state; the detail says what to do instead. */
             409: {
                 headers: {
+                    /** @description Seconds after which to try again, where the request is under way. */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1074,7 +1175,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key and body get the same answer for 24 hours. */
+                /** @description The same key and request get the same answer, once they had a success: for 24 hours, where the answer is an address for as long as it surely opens. Refusals are not kept. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -1089,6 +1190,8 @@ export interface operations {
             /** @description Done. */
             200: {
                 headers: {
+                    /** @description true where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: "true";
                     [name: string]: unknown;
                 };
                 content: {
@@ -1107,7 +1210,7 @@ export interface operations {
             /** @description The bearer token is missing or was not accepted. */
             401: {
                 headers: {
-                    /** @description How to authenticate. */
+                    /** @description How to authenticate, and what is wrong with the token. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -1124,9 +1227,22 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            403: {
+                headers: {
+                    /** @description Which scope the token lacks. */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Not possible in the present state; the detail says what to do instead. */
             409: {
                 headers: {
+                    /** @description Seconds after which to try again, where the request is under way. */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1214,7 +1330,18 @@ export interface operations {
             /** @description The bearer token is missing or was not accepted. */
             401: {
                 headers: {
-                    /** @description How to authenticate. */
+                    /** @description How to authenticate, and what is wrong with the token. */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            403: {
+                headers: {
+                    /** @description Which scope the token lacks. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -1292,7 +1419,18 @@ export interface operations {
             /** @description The bearer token is missing or was not accepted. */
             401: {
                 headers: {
-                    /** @description How to authenticate. */
+                    /** @description How to authenticate, and what is wrong with the token. */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            403: {
+                headers: {
+                    /** @description Which scope the token lacks. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -1375,7 +1513,10 @@ export interface operations {
                 /** @description End it now, instead of with the current period. */
                 immediately?: boolean;
             };
-            header?: never;
+            header?: {
+                /** @description The same key and request get the same answer, once they had a success: for 24 hours, where the answer is an address for as long as it surely opens. Refusals are not kept. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description The id in the subscription's view. */
                 subscription_id: string;
@@ -1387,6 +1528,8 @@ export interface operations {
             /** @description Done. */
             200: {
                 headers: {
+                    /** @description true where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: "true";
                     [name: string]: unknown;
                 };
                 content: {
@@ -1405,7 +1548,18 @@ export interface operations {
             /** @description The bearer token is missing or was not accepted. */
             401: {
                 headers: {
-                    /** @description How to authenticate. */
+                    /** @description How to authenticate, and what is wrong with the token. */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            403: {
+                headers: {
+                    /** @description Which scope the token lacks. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -1424,6 +1578,26 @@ export interface operations {
             };
             /** @description Not possible in the present state; the detail says what to do instead. */
             409: {
+                headers: {
+                    /** @description Seconds after which to try again, where the request is under way. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Well-formed, but not something that can be accepted. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1468,7 +1642,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key and body get the same answer for 24 hours. */
+                /** @description The same key and request get the same answer, once they had a success: for 24 hours, where the answer is an address for as long as it surely opens. Refusals are not kept. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -1486,6 +1660,8 @@ export interface operations {
             /** @description Done. */
             200: {
                 headers: {
+                    /** @description true where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: "true";
                     [name: string]: unknown;
                 };
                 content: {
@@ -1504,7 +1680,7 @@ export interface operations {
             /** @description The bearer token is missing or was not accepted. */
             401: {
                 headers: {
-                    /** @description How to authenticate. */
+                    /** @description How to authenticate, and what is wrong with the token. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -1515,6 +1691,17 @@ export interface operations {
             /** @description The card was declined; `declineCode` says why. */
             402: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            403: {
+                headers: {
+                    /** @description Which scope the token lacks. */
+                    "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1533,6 +1720,8 @@ export interface operations {
             /** @description Not possible in the present state; the detail says what to do instead. */
             409: {
                 headers: {
+                    /** @description Seconds after which to try again, where the request is under way. */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1593,7 +1782,10 @@ export interface operations {
     resumeSubscription: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The same key and request get the same answer, once they had a success: for 24 hours, where the answer is an address for as long as it surely opens. Refusals are not kept. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description The id in the subscription's view. */
                 subscription_id: string;
@@ -1605,6 +1797,8 @@ export interface operations {
             /** @description Done. */
             200: {
                 headers: {
+                    /** @description true where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: "true";
                     [name: string]: unknown;
                 };
                 content: {
@@ -1623,7 +1817,18 @@ export interface operations {
             /** @description The bearer token is missing or was not accepted. */
             401: {
                 headers: {
-                    /** @description How to authenticate. */
+                    /** @description How to authenticate, and what is wrong with the token. */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            403: {
+                headers: {
+                    /** @description Which scope the token lacks. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -1642,6 +1847,26 @@ export interface operations {
             };
             /** @description Not possible in the present state; the detail says what to do instead. */
             409: {
+                headers: {
+                    /** @description Seconds after which to try again, where the request is under way. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Well-formed, but not something that can be accepted. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1717,7 +1942,18 @@ export interface operations {
             /** @description The bearer token is missing or was not accepted. */
             401: {
                 headers: {
-                    /** @description How to authenticate. */
+                    /** @description How to authenticate, and what is wrong with the token. */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            403: {
+                headers: {
+                    /** @description Which scope the token lacks. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };

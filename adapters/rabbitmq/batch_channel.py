@@ -1,0 +1,147 @@
+"""A channel that publishes a batch in one write and keeps one account of what became of it.
+
+aiormq publishes message by message, each with a task switch, three futures and half a dozen
+objects, which costs several times what is measured here (docs/performance.md). This leans on its
+inner life (`lock`, `delivery_tag`, `write_queue` and the two `_on_…_frame` methods), so
+pyproject.toml pins its version, and tests/integration/test_rabbitmq.py says what must hold after
+an upgrade: returns, refusals, lost connections, flow control.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import aiormq
+import pamqp.frame
+from aiormq.abc import AbstractConnection, ChannelFrame, ConfirmationFrameType
+from pamqp.commands import Basic
+from pamqp.header import ContentHeader
+
+from ports.event_publisher import Delivery
+from ports.outbox import Message
+
+_PERSISTENT: Final = 2
+_NUMBER: Final = 1  # the only channel of its connection
+_NO_ID: Final = str(UUID(int=0))
+# A frame: type, channel and size, the payload, and one octet that ends it. (AMQP 0-9-1: 2.3.5)
+_FRAME: Final = struct.Struct(">BHI")
+_BODY: Final = 3
+_END: Final = b"\xce"
+# Where a content header names the size of the body: after frame header, class and weight.
+_BODY_SIZE_AT: Final = _FRAME.size + 4
+_BODY_SIZE: Final = struct.Struct(">Q")
+
+
+@dataclass(slots=True)
+class _Batch:
+    judged: dict[UUID, Delivery]
+    left: int
+    all_judged: asyncio.Future[None]
+
+
+class BatchChannel(aiormq.Channel):
+    """A channel in confirm mode."""
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        super().__init__(connection, _NUMBER, publisher_confirms=True)
+        self._unjudged: dict[int, tuple[UUID, _Batch]] = {}
+        self._returned: set[str] = set()
+        connection.channels[_NUMBER] = self
+
+    async def publish(
+        self,
+        exchange: str,
+        content_type: str,
+        messages: Sequence[Message],
+        judged: dict[UUID, Delivery],
+    ) -> None:
+        """Send these persistent and mandatory; return when the broker has judged each of them.
+
+        `judged` is filled as the verdicts come in. Raises what ended the channel before the last.
+        """
+        if not messages:
+            return
+        batch = _Batch(judged, len(messages), self.create_future())
+        payload = b"".join(
+            part
+            for message in messages
+            for part in _frames(exchange, content_type, message, self.max_content_size)
+        )
+        async with self.lock:
+            await self.write_queue.put(ChannelFrame(payload, should_close=False))
+            # No verdict can come in before its message is known: from here on nothing is awaited.
+            for message in messages:
+                self.delivery_tag += 1
+                self._unjudged[self.delivery_tag] = (message.id, batch)
+        await batch.all_judged
+
+    async def _on_return_frame(self, frame: Basic.Return) -> None:
+        header = await self._get_frame()
+        assert isinstance(header, ContentHeader), "a return is followed by its header"
+        await self._read_content(frame, header)
+        # Its confirm comes after it. (RabbitMQ: Publishers / mandatory)
+        self._returned.add(header.properties.message_id or "")
+
+    async def _on_confirm_frame(self, frame: ConfirmationFrameType) -> None:
+        last = frame.delivery_tag or 0
+        tags = [last]
+        if getattr(frame, "multiple", False):  # this one and whatever before it is still open
+            tags = []
+            for tag in self._unjudged:
+                if tag > last:
+                    break
+                tags.append(tag)
+        for tag in tags:
+            if tag in self._unjudged:
+                self._judge(*self._unjudged.pop(tag), confirmed=isinstance(frame, Basic.Ack))
+
+    def _judge(self, message_id: UUID, batch: _Batch, *, confirmed: bool) -> None:
+        if self._returned and str(message_id) in self._returned:
+            self._returned.discard(str(message_id))
+            batch.judged[message_id] = Delivery.UNROUTABLE
+        else:
+            batch.judged[message_id] = Delivery.CONFIRMED if confirmed else Delivery.REFUSED
+        batch.left -= 1
+        if not batch.left and not batch.all_judged.done():
+            batch.all_judged.set_result(None)
+
+
+def _frames(exchange: str, content_type: str, message: Message, largest: int) -> Sequence[bytes]:
+    """One message as it goes over the wire."""
+    before_size, before_id, after_id = _envelope(exchange, content_type, message.type)
+    frames = [
+        before_size,
+        _BODY_SIZE.pack(len(message.body)),
+        before_id,
+        str(message.id).encode(),
+        after_id,
+    ]
+    for start in range(0, len(message.body), largest):
+        chunk = message.body[start : start + largest]
+        frames += (_FRAME.pack(_BODY, _NUMBER, len(chunk)), chunk, _END)
+    return frames
+
+
+@functools.cache  # there are as many as there are types of messages
+def _envelope(exchange: str, content_type: str, type_: str) -> tuple[bytes, bytes, bytes]:
+    """What goes before the body of a message of this type, without the body's size and the id."""
+    publish = Basic.Publish(exchange=exchange, routing_key=type_, mandatory=True)
+    header = ContentHeader(
+        properties=Basic.Properties(
+            message_id=_NO_ID,
+            message_type=type_,
+            content_type=content_type,
+            delivery_mode=_PERSISTENT,
+            app_id="payments",
+        )
+    )
+    method = pamqp.frame.marshal(publish, _NUMBER)
+    marshalled = pamqp.frame.marshal(header, _NUMBER)
+    before_id, after_id = marshalled[_BODY_SIZE_AT + _BODY_SIZE.size :].split(_NO_ID.encode())
+    return method + marshalled[:_BODY_SIZE_AT], before_id, after_id

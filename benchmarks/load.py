@@ -1,0 +1,227 @@
+"""The load generator: keeps a number of HTTP/1.1 connections busy with prepared requests.
+
+A process of its own, so that it takes nothing from the event loop of what it measures. It makes
+and signs its requests beforehand, says `ready`, and begins at a line on its input; then it prints
+one line of JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from typing import Final, cast
+
+import uvloop
+
+from benchmarks import workload
+
+# Above this share of a processor the generator may be what is measured.
+BUSY: Final = 0.85
+# Seconds between two points of a rate against time.
+TICK: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to send. With `rate` (requests a second) it is paced, else as fast as it is answered.
+
+    It ends after `seconds`, or when the `count` requests are used up.
+    """
+
+    port: int
+    count: int
+    seconds: float
+    connections: int = 64
+    rate: float | None = None
+    path: str = workload.PATH
+    seed: int | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of it. `busy` is the share of one processor that the generator took."""
+
+    accepted: int = 0
+    refused: int = 0
+    seconds: float = 0.0
+    busy: float = 0.0
+    exhausted: bool = False
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    accepted_by_tick: list[int] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Accepted requests a second."""
+        return self.accepted / self.seconds
+
+    @property
+    def is_bottleneck(self) -> bool:
+        """Whether the generator, rather than what it loads, may have set the pace."""
+        return self.busy > BUSY
+
+
+class Generator:
+    """Hands out requests to connections and counts what they are answered with."""
+
+    def __init__(self, order: Order, requests: deque[bytes]) -> None:
+        self._order = order
+        self._requests = requests
+        self._started = self._ends = 0.0
+        self._paced = 0
+        self._under_way = 0
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._idle: list[Connection] = []
+        self._latencies: list[float] = []
+        self.report = Report()
+
+    async def run(self) -> Report:
+        """Send until the order is carried out."""
+        loop = asyncio.get_running_loop()
+        connections = []
+        for _ in range(self._order.connections):
+            _, connection = await loop.create_connection(
+                lambda: Connection(self), "127.0.0.1", self._order.port
+            )
+            connections.append(connection)
+        self._started, busy = time.perf_counter(), time.process_time()
+        self._ends = self._started + self._order.seconds
+        if self._order.rate is None:
+            for connection in connections:
+                self.next(connection)
+        else:
+            self._idle = connections
+            self._pace()
+        await self._done
+        self.report.seconds = time.perf_counter() - self._started
+        self.report.busy = (time.process_time() - busy) / self.report.seconds
+        self._latencies.sort()
+        if self._latencies:
+            self.report.p50_ms = self._latencies[len(self._latencies) // 2] * 1000
+            self.report.p99_ms = self._latencies[len(self._latencies) * 99 // 100] * 1000
+        for connection in connections:
+            connection.close()
+        return self.report
+
+    def next(self, connection: Connection) -> None:
+        """Give an idle connection something to do."""
+        now = time.perf_counter()
+        if self._requests and now < self._ends:
+            if self._order.rate is None:
+                self._under_way += 1
+                connection.send(self._requests.popleft(), now)
+                return
+            self._idle.append(connection)
+        elif not self._under_way and not self._done.done():
+            self.report.exhausted = not self._requests and now < self._ends
+            self._done.set_result(None)
+
+    def answered(self, connection: Connection, status: bytes, took: float) -> None:
+        """Count an answer."""
+        self._under_way -= 1
+        report = self.report
+        if status == b"200":
+            report.accepted += 1
+            self._latencies.append(took)
+            tick = int((time.perf_counter() - self._started) / TICK)
+            while len(report.accepted_by_tick) <= tick:
+                report.accepted_by_tick.append(0)
+            report.accepted_by_tick[tick] += 1
+        else:
+            report.refused += 1
+        self.next(connection)
+
+    def lost(self, error: Exception | None) -> None:
+        """A connection ended before its answer."""
+        if not self._done.done():
+            self._done.set_exception(error or ConnectionError("the server closed the connection"))
+
+    def _pace(self) -> None:
+        """Send what is due by now; what finds no idle connection waits for the next round."""
+        now = time.perf_counter()
+        assert self._order.rate is not None, "only paced orders are paced"
+        due = int((now - self._started) * self._order.rate)
+        while self._paced < due and self._idle and self._requests and now < self._ends:
+            self._paced += 1
+            self._under_way += 1
+            self._idle.pop().send(self._requests.popleft(), now)
+        if self._requests and now < self._ends:
+            asyncio.get_running_loop().call_later(0.001, self._pace)
+        elif not self._under_way and not self._done.done():
+            self._done.set_result(None)
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection with at most one request under way."""
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self._transport: asyncio.Transport | None = None
+        self._buffer = b""
+        self._sent = 0.0
+        self._waiting = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is there."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def send(self, request: bytes, now: float) -> None:
+        """Send a request."""
+        assert self._transport is not None, "the connection was made"
+        self._sent, self._waiting, self._buffer = now, True, b""
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        """Read as much of the answer as has come."""
+        self._buffer += data
+        if _is_complete(self._buffer):
+            self._waiting = False
+            took = time.perf_counter() - self._sent
+            self._generator.answered(self, self._buffer[9:12], took)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        if self._waiting:
+            self._generator.lost(exc)
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _is_complete(answer: bytes) -> bool:
+    head = answer.find(b"\r\n\r\n")
+    if head < 0:
+        return False
+    lowered = answer[:head].lower()
+    at = lowered.find(b"content-length:")
+    if at < 0:  # chunked
+        return answer.endswith(b"0\r\n\r\n")
+    length = int(lowered[at + 15 :].partition(b"\r\n")[0])
+    return len(answer) >= head + 4 + length
+
+
+def main() -> None:
+    """Carry out the order on the command line."""
+    order = Order(**json.loads(sys.argv[1]))
+    life = workload.record()
+    requests = deque(
+        workload.request(body, order.path)
+        for body in workload.webhooks(life, order.count, order.seed)
+    )
+    print("ready", flush=True)
+    sys.stdin.readline()
+
+    async def send() -> Report:
+        return await Generator(order, requests).run()
+
+    print(json.dumps(asdict(uvloop.run(send()))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

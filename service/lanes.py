@@ -1,0 +1,84 @@
+"""A stage in several lanes, side by side in one process.
+
+While the database or the broker works for one lane, this process works for another. Each has a
+part of the worker's partitions to itself, so a subscription is always in one lane, and its order
+is kept exactly as it is between two workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final, Protocol
+
+from ports.partitions import HeldPartitions, Share
+
+# A lane that has nothing left waits for one that has: at most for this many batches, some tens of
+# milliseconds each.
+BATCHES_IN_A_ROW: Final = 4
+
+
+class Stage(Protocol):
+    """What `loop.run` runs."""
+
+    async def run_once(self) -> int:
+        """Work off one batch; returns how much was done."""
+        ...
+
+    async def idle_time(self) -> timedelta | None:
+        """How long until something is due; None where nothing waits."""
+        ...
+
+
+class PartOfShare:
+    """One of several equal parts of a worker's partitions."""
+
+    def __init__(self, partitions: HeldPartitions, number: int, lanes: int) -> None:
+        self._partitions = partitions
+        self._number = number
+        self._lanes = lanes
+
+    def held(self) -> Share:
+        """The part of this lane."""
+        share = self._partitions.held()
+        mine = (p for p in share.partitions if p % self._lanes == self._number)
+        return replace(share, partitions=frozenset(mine))
+
+
+class Lanes:
+    """Runs lanes of one stage as if they were one."""
+
+    def __init__(self, lanes: Sequence[Stage]) -> None:
+        self._lanes = lanes
+
+    async def run_once(self) -> int:
+        """Work off a few batches in each lane; returns how much was done.
+
+        Raises what a lane raises, after the others have finished what they had in hand.
+        """
+        results = await asyncio.gather(
+            *(_run_repeatedly(lane) for lane in self._lanes), return_exceptions=True
+        )
+        done = 0
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+            done += result
+        return done
+
+    async def idle_time(self) -> timedelta | None:
+        """How long until something is due in any lane; None where nothing waits."""
+        times = [await lane.idle_time() for lane in self._lanes]
+        return min((time for time in times if time is not None), default=None)
+
+
+async def _run_repeatedly(lane: Stage) -> int:
+    done = 0
+    for _ in range(BATCHES_IN_A_ROW):
+        count = await lane.run_once()
+        if not count:
+            break
+        done += count
+    return done

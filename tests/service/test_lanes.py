@@ -1,0 +1,150 @@
+"""Lanes of a stage work side by side, keep every subscription in order, and fail by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from itertools import groupby
+from uuid import UUID
+
+import pytest
+
+from adapters.memory.event_publisher import MemoryEventPublisher
+from ports.event_publisher import BrokerUnavailable, Delivery
+from ports.outbox import Message
+from service.lanes import BATCHES_IN_A_ROW, Lanes, PartOfShare
+from service.relay_outbox import RelayOutbox
+from tests.service.house import House
+from tests.stripe_payloads import START, event, invoice, subscription
+
+SUBSCRIPTIONS = [f"sub_{number}" for number in range(1, 41)]
+
+
+class Broker(MemoryEventPublisher):
+    """Judges nothing before it is told to, notes what it got, and fails when it is told to."""
+
+    def __init__(self, fails: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.fails = fails
+        self.got: list[set[str]] = []
+        self.two_wait = asyncio.Event()
+        self.judging = asyncio.Event()
+        self.published: list[tuple[str, int]] = []
+
+    async def publish(self, messages: Sequence[Message]) -> Mapping[UUID, Delivery]:
+        self.got.append({message.ordering_key for message in messages})
+        if len(self.got) in self.fails:
+            raise BrokerUnavailable("gone")
+        if len(self.got) > 1:
+            self.two_wait.set()
+        await self.judging.wait()
+        self.published += [(message.ordering_key, message.version) for message in messages]
+        return {message.id: Delivery.CONFIRMED for message in messages}
+
+
+async def house_with(broker: Broker) -> House:
+    """A house with three messages of each subscription to relay, in two lanes."""
+    house = House()
+    for number, ref in enumerate(SUBSCRIPTIONS):
+        await house.deliver(
+            event("customer.subscription.created", subscription(ref)),
+            event("invoice.paid", invoice(f"in_{number}", subscription=ref)),
+            event(
+                "customer.subscription.updated",
+                subscription(ref, status="past_due"),
+                created=START + 5,
+            ),
+        )
+    await house.work()
+    relays = [
+        RelayOutbox(
+            house.unit_of_work,
+            broker,
+            PartOfShare(house.partitions, number, 2),
+            house.clock,
+            batch_size=10,
+        )
+        for number in range(2)
+    ]
+    house.relay = Lanes(relays)  # type: ignore[assignment]  # it is run in the same way
+    return house
+
+
+def unpublished(house: House) -> int:
+    """How many messages still wait."""
+    return sum(row.published_at is None for row in house.store.tables.messages.values())
+
+
+async def test_lanes_work_side_by_side_and_never_share_a_subscription() -> None:
+    broker = Broker()
+    house = await house_with(broker)
+
+    relaying = asyncio.create_task(house.publish())
+    await asyncio.wait_for(broker.two_wait.wait(), 5)
+    one, other = broker.got
+    broker.judging.set()
+    await relaying
+
+    assert not one & other
+    assert unpublished(house) == 0
+    by_subscription = groupby(sorted(broker.published, key=lambda m: m[0]), lambda m: m[0])
+    assert {ref: [version for _, version in sent] for ref, sent in by_subscription} == {
+        ref: [1, 2, 3] for ref in SUBSCRIPTIONS
+    }
+
+
+async def test_a_lane_that_fails_leaves_the_other_to_finish_what_it_has_in_hand() -> None:
+    broker = Broker(fails=[1])
+    broker.judging.set()
+    house = await house_with(broker)
+
+    with pytest.raises(BrokerUnavailable):
+        await house.relay.run_once()
+    assert 0 < unpublished(house) < 3 * len(SUBSCRIPTIONS)
+
+    await house.publish()
+    assert unpublished(house) == 0
+
+
+async def test_every_partition_is_in_exactly_one_lane() -> None:
+    house = House()
+    await house.partitions.renew()
+    parts = [PartOfShare(house.partitions, number, 3).held() for number in range(3)]
+
+    assert sum(len(part.partitions) for part in parts) == 64
+    assert frozenset().union(*(part.partitions for part in parts)) == (
+        house.partitions.held().partitions
+    )
+    assert {(part.worker, part.epoch) for part in parts} == {
+        (house.partitions.held().worker, house.partitions.held().epoch)
+    }
+
+
+class Lane:
+    """A lane that always has something to do."""
+
+    def __init__(self, due: timedelta | None = None) -> None:
+        self.due = due
+        self.runs = 0
+
+    async def run_once(self) -> int:
+        self.runs += 1
+        return 5
+
+    async def idle_time(self) -> timedelta | None:
+        return self.due
+
+
+async def test_a_lane_that_is_never_empty_does_not_hold_the_others_up_for_ever() -> None:
+    lane = Lane()
+
+    assert await Lanes([lane]).run_once() == 5 * BATCHES_IN_A_ROW
+    assert lane.runs == BATCHES_IN_A_ROW
+
+
+async def test_the_first_that_is_due_in_any_lane_ends_the_idle_time() -> None:
+    soon, later = timedelta(seconds=1), timedelta(seconds=2)
+
+    assert await Lanes([Lane(later), Lane(), Lane(soon)]).idle_time() == soon
+    assert await Lanes([Lane(), Lane()]).idle_time() is None
