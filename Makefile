@@ -20,7 +20,16 @@ HAVE_SERVERS := { [ "$$TEST_SERVERS" != private ] && docker version >/dev/null 2
 	|| [ "$$TEST_SERVERS" = containers ] \
 	|| PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v rabbitmq-server >/dev/null
 
-.PHONY: help setup run bench test faults check audit format docs contracts verify-pact release-contracts lock clean
+# The page needs Node and npm. All the rest works without.
+HAVE_NODE := node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' \
+	2>/dev/null && command -v npm >/dev/null
+NO_NODE := no Node 20.19 or newer with npm is installed
+WEB_MODULES := web/node_modules/.ready
+WEB_PAGE := web/dist/index.html
+WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/vite.config.ts
+
+.PHONY: help setup run bench test faults check audit format docs contracts verify-pact release-contracts lock clean \
+	web test-web check-web screenshots
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +37,9 @@ help: ## Show this list
 setup: $(STAMP) ## Create .venv and install the locked dependencies
 
 run: $(STAMP) ## Start everything on this machine and say where to open it
+	@if $(HAVE_NODE); then $(MAKE) --no-print-directory --silent web \
+		|| echo "The page could not be built: a small one of the sandbox's own is shown."; \
+	else echo "The page is not built, since $(NO_NODE): a small one of the sandbox's own is shown."; fi
 	@$(BIN)/python -m sandbox
 
 bench: $(STAMP) ## Measure everything (15 min); ARGS=--short does so coarsely
@@ -37,6 +49,11 @@ bench: $(STAMP) ## Measure everything (15 min); ARGS=--short does so coarsely
 
 test: $(STAMP) ## Run the tests; ARGS="..." goes to pytest
 	@$(HAVE_SERVERS) || .ci/apt-install rabbitmq-server || true
+ifeq ($(ARGS),)
+	@{ $(HAVE_NODE); } || .ci/apt-install nodejs npm || true
+	@if $(HAVE_NODE); then $(MAKE) --no-print-directory test-web; \
+	else echo "NOT TESTED: the page, since $(NO_NODE)." >&2; fi
+endif
 	@$(BIN)/python -m pytest $(ARGS)
 
 faults: $(STAMP) ## Hurt a running service FAULTS times (200); FAULT_SEED=... draws the same again
@@ -50,6 +67,8 @@ check: $(STAMP) ## Lint, check formatting, types, import rules and generated fil
 	$(BIN)/lint-imports
 	@$(BIN)/python -m pytest --quiet tests/unit/test_contracts.py \
 		tests/unit/test_released_contracts.py tests/unit/test_docs.py tests/pacts/test_users_service.py
+	@if $(HAVE_NODE); then $(MAKE) --no-print-directory check-web; \
+	else echo "NOT CHECKED: the page, since $(NO_NODE)." >&2; fi
 
 audit: $(STAMP) ## Look for known holes in dependencies and for secrets in files
 	@$(BIN)/python .ci/audit.py
@@ -57,6 +76,22 @@ audit: $(STAMP) ## Look for known holes in dependencies and for secrets in files
 format: $(STAMP) ## Fix what ruff can fix and format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	@if $(HAVE_NODE); then $(MAKE) --no-print-directory $(WEB_MODULES) && cd web && npm run --silent format; \
+	else echo "NOT FORMATTED: the page, since $(NO_NODE)." >&2; fi
+
+web: $(WEB_PAGE) ## Build the page
+
+test-web: $(WEB_PAGE) ## Test the page: its parts, its size, its looks in Chromium where there is one
+	cd web && npm run --silent test && npm run --silent size && npm run --silent build:lib
+	@command -v chromium >/dev/null || .ci/apt-install chromium || true
+	@if command -v chromium >/dev/null; then cd web && npm run --silent states; \
+	else echo "NOT TESTED: the page in a browser, since no chromium is installed." >&2; fi
+
+check-web: $(WEB_MODULES) ## Lint the page, check its formatting and types
+	cd web && npm run --silent check
+
+screenshots: $(WEB_MODULES) ## Take a picture of every state of the page: web/screenshots
+	cd web && npm run --silent screenshots
 
 docs: $(STAMP) ## Write the tables in the documents anew
 	$(BIN)/python -m docs.generate
@@ -64,6 +99,8 @@ docs: $(STAMP) ## Write the tables in the documents anew
 contracts: $(STAMP) ## Write the contract files anew
 	$(BIN)/python -m contracts.generate
 	$(BIN)/python -m tests.pacts.users_service
+	@if $(HAVE_NODE); then $(MAKE) --no-print-directory $(WEB_MODULES) && cd web && npm run --silent types; \
+	else echo "NOT WRITTEN: the types of the page, since $(NO_NODE)." >&2; fi
 
 verify-pact: $(STAMP) ## Verify a consumer's pact against the running service: PACT=path
 	@$(HAVE_SERVERS) || .ci/apt-install rabbitmq-server || true
@@ -78,8 +115,16 @@ lock: $(STAMP) ## Resolve the locks again; LOCK_ARGS=--upgrade moves every versi
 	$(UV_COMPILE) --output-file requirements-dev.lock --constraint requirements.lock --group dev pyproject.toml
 
 clean: ## Remove everything that is generated
+	rm -rf web/node_modules web/dist web/dist-lib web/screenshots
 	rm -rf .venv .sandbox .bench dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(WEB_MODULES): web/package.json web/package-lock.json
+	cd web && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(WEB_PAGE): $(WEB_MODULES) $(WEB_SOURCES)
+	cd web && npm run --silent build -- --logLevel warn
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer among $(CANDIDATES): install one," \

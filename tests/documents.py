@@ -42,6 +42,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "payments explain ": (
         "tests/api/test_explain.py::test_all_names_of_a_subscription_lead_to_the_same_story"
     ),
+    # `make test` runs it first.
+    "make test-web": CI,
     "make audit": "tests/unit/test_audit.py::test_there_is_no_secret_in_what_we_keep",
     "make faults": "tests/faults/test_faults.py::test_many_faults_on_a_cluster",
     "SCHEMATHESIS_EXAMPLES=": (

@@ -1,0 +1,47 @@
+import { useCallback } from "react";
+import useSWR, { useSWRConfig } from "swr";
+import { unstable_serialize } from "swr/infinite";
+
+import type { Config, Subscription } from "../../../services/paymentsService";
+import { usePayments } from "./context";
+import { invoicePageKey } from "./invoicePages";
+
+export interface Resource<T> {
+  data: T | undefined;
+  error: unknown;
+  /** Nothing is known yet. */
+  loading: boolean;
+  reload: () => void;
+}
+
+/** What is for sale. */
+export function useConfig(): Resource<Config> {
+  const { service } = usePayments();
+  const { data, error, isLoading, mutate } = useSWR<Config, unknown>("config", service.getConfig, {
+    revalidateOnFocus: false,
+  });
+  return { data, error, loading: isLoading, reload: () => void mutate() };
+}
+
+/** The user's subscription, as the server last confirmed it. */
+export function useSubscription(): Resource<Subscription> {
+  const { service } = usePayments();
+  const { data, error, isLoading, mutate } = useSWR<Subscription, unknown>(
+    "subscription",
+    service.getSubscription,
+  );
+  return { data, error, loading: isLoading, reload: () => void mutate() };
+}
+
+/** Makes what the server has just answered known to everything on the page. */
+export function useConfirmed(): (subscription: Subscription) => Promise<void> {
+  const { mutate } = useSWRConfig();
+  return useCallback(
+    async (subscription) => {
+      await mutate("subscription", subscription, { revalidate: false });
+      // A change may have made an invoice.
+      void mutate(unstable_serialize(invoicePageKey));
+    },
+    [mutate],
+  );
+}

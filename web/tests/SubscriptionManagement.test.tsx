@@ -1,0 +1,430 @@
+import { act, screen, waitFor, within } from "@testing-library/react";
+import { afterEach, describe, expect, test, vi } from "vitest";
+
+import { type Subscription, SubscriptionManagement } from "../src/index";
+import * as given from "./fixtures";
+import {
+  button,
+  expectAccessible,
+  inTurn,
+  refuse,
+  show,
+  silence,
+  unreachable,
+  wire,
+} from "./house";
+import { preference } from "./setup";
+
+const SUBSCRIPTION = "GET /api/payments/subscription";
+const CHANGE = `/api/payments/subscriptions/${given.SUBSCRIPTION_ID}`;
+const PORTAL = "POST /api/payments/create-portal-session";
+const SYNC = "POST /api/payments/checkout-sessions/cs_1/sync";
+
+const buttons = () => screen.getAllByRole("button").map(({ textContent }) => textContent);
+
+interface State {
+  subscription: Subscription;
+  says: (string | RegExp)[];
+  offers: string[];
+}
+
+const OWED = ["Update card", "Billing portal", "Cancel subscription"];
+const STATES: Record<string, State> = {
+  none: {
+    subscription: given.NONE,
+    says: ["You have no subscription yet", /try it free for 180 days/],
+    offers: ["Choose a plan"],
+  },
+  "none, trial had": {
+    subscription: { ...given.NONE, trialAvailable: false },
+    says: ["You have no subscription yet", /change or cancel it at any time/],
+    offers: ["Choose a plan"],
+  },
+  incomplete: {
+    subscription: given.INCOMPLETE,
+    says: ["Not finished", "Your payment was not finished"],
+    offers: ["Finish payment"],
+  },
+  trialing: {
+    subscription: given.TRIALING,
+    says: [
+      "Free trial",
+      "General",
+      "$10",
+      "134 days left in your free trial",
+      "$10.00 on November 26, 2026",
+    ],
+    offers: ["Change plan", ...OWED],
+  },
+  "the last day of a trial": {
+    subscription: { ...given.TRIALING, trialDaysLeft: 1 },
+    says: ["1 day left in your free trial"],
+    offers: ["Change plan", ...OWED],
+  },
+  active: {
+    subscription: given.ACTIVE,
+    says: ["Active", "General", "$10.00 on August 5, 2026", "January 5, 2026"],
+    offers: ["Change plan", ...OWED],
+  },
+  "at a price no longer sold": {
+    subscription: {
+      ...given.ACTIVE,
+      plan: "unknown",
+      priceId: "price_old",
+      nextCharge: { at: "2026-08-05T12:00:00Z", amount: null, currency: null },
+    },
+    says: ["Your plan", "August 5, 2026"],
+    offers: ["Change plan", ...OWED],
+  },
+  ending: {
+    subscription: given.ENDING,
+    says: ["Ends soon", "Your subscription ends on August 5, 2026", "Access ends"],
+    offers: ["Resume subscription", "Update card", "Billing portal"],
+  },
+  "past due": {
+    subscription: given.PAST_DUE,
+    says: ["Payment overdue", "Your last payment failed", /You keep access until July 20, 2026/],
+    offers: OWED,
+  },
+  "past due, after the grace": {
+    subscription: { ...given.PAST_DUE, hasAccess: false },
+    says: [/Your access has ended for now/],
+    offers: OWED,
+  },
+  unpaid: {
+    subscription: given.without("unpaid"),
+    says: ["Unpaid", "A payment is still open"],
+    offers: OWED,
+  },
+  paused: {
+    subscription: given.without("paused"),
+    says: ["Paused", "Your subscription is paused"],
+    offers: OWED,
+  },
+  expired: {
+    subscription: given.without("expired"),
+    says: ["Your purchase was not completed in time"],
+    offers: ["Choose a plan"],
+  },
+  canceled: {
+    subscription: given.ENDED,
+    says: ["Ended", /You had access until July 1, 2026/],
+    offers: ["Choose a plan"],
+  },
+  "a status nobody knows yet": {
+    subscription: given.without("on_hold"),
+    says: ["State: on hold", /You have no access at the moment/],
+    offers: ["Choose a plan"],
+  },
+};
+
+describe.each(Object.entries(STATES))("%s", (_name, { subscription, says, offers }) => {
+  test("says what it means and offers what can be done", async () => {
+    wire({ [SUBSCRIPTION]: subscription });
+    show(<SubscriptionManagement />);
+    for (const words of says) {
+      expect((await screen.findAllByText(words)).length).toBeGreaterThan(0);
+    }
+    expect(buttons()).toEqual(offers);
+    await expectAccessible();
+  });
+});
+
+test("while it is loaded, says so and shows no state", async () => {
+  wire({ [SUBSCRIPTION]: silence });
+  show(<SubscriptionManagement />);
+  expect(await screen.findByText("Loading your subscription")).toBeInTheDocument();
+  expect(screen.queryByRole("button")).toBeNull();
+  await expectAccessible();
+});
+
+test("where it cannot be loaded, says why and tries again when asked to", async () => {
+  wire({
+    [SUBSCRIPTION]: inTurn(
+      refuse(given.problem(500, "internal-error", { traceId: "abc" })),
+      given.ACTIVE,
+    ),
+  });
+  const { user } = show(<SubscriptionManagement />);
+  expect(await screen.findByRole("alert")).toHaveTextContent(/contact support and mention abc/);
+  await expectAccessible();
+  await user.click(await button("Try again"));
+  expect(await button("Change plan")).toBeInTheDocument();
+  expect(screen.queryByRole("alert")).toBeNull();
+});
+
+test("the end of the session is told to the application", async () => {
+  wire({ [SUBSCRIPTION]: refuse(given.problem(401, "unauthenticated")) });
+  const { onSessionExpired } = show(<SubscriptionManagement />);
+  expect(await screen.findByText("Your session has ended")).toBeInTheDocument();
+  expect(onSessionExpired).toHaveBeenCalledOnce();
+  expect(screen.queryByRole("button")).toBeNull();
+});
+
+test("the end of the session in the middle of an action is told too", async () => {
+  wire({
+    [SUBSCRIPTION]: given.ENDING,
+    [`POST ${CHANGE}/resume`]: refuse(given.problem(401, "unauthenticated")),
+  });
+  const { user, onSessionExpired } = show(<SubscriptionManagement />);
+  await user.click(await button("Resume subscription"));
+  await waitFor(() => expect(onSessionExpired).toHaveBeenCalledOnce());
+});
+
+test("without a network, says so and takes no changes until it is back", async () => {
+  wire({ [SUBSCRIPTION]: given.ENDING });
+  show(<SubscriptionManagement />);
+  const resume = await button("Resume subscription");
+  const online = vi.spyOn(navigator, "onLine", "get").mockReturnValue(false);
+  act(() => void dispatchEvent(new Event("offline")));
+  expect(screen.getByText("You’re offline")).toBeInTheDocument();
+  expect(resume).toHaveAttribute("aria-disabled", "true");
+  await expectAccessible();
+  online.mockReturnValue(true);
+  act(() => void dispatchEvent(new Event("online")));
+  expect(screen.queryByText("You’re offline")).toBeNull();
+  expect(resume).not.toHaveAttribute("aria-disabled");
+});
+
+describe("canceling", () => {
+  test("says when access ends, and asks first", async () => {
+    const asked = wire({ [SUBSCRIPTION]: given.ACTIVE, [`DELETE ${CHANGE}`]: given.ENDING });
+    const changed = vi.fn();
+    const { user } = show(<SubscriptionManagement onChanged={changed} />);
+    await user.click(await button("Cancel subscription"));
+    const dialog = screen.getByRole("alertdialog", { name: "Cancel General?" });
+    expect(dialog).toHaveTextContent("You keep full access until August 5, 2026");
+    expect(dialog).toHaveTextContent("you will not be charged again");
+    expect(asked.some(({ method }) => method === "DELETE")).toBe(false);
+    await expectAccessible();
+    await user.click(within(dialog).getByRole("button", { name: "Cancel subscription" }));
+    expect(
+      await screen.findByText("Your subscription ends on August 5, 2026."),
+    ).toBeInTheDocument();
+    expect(await button("Resume subscription")).toBeInTheDocument();
+    expect(screen.queryByRole("alertdialog")).toBeNull();
+    expect(changed).toHaveBeenCalledWith(given.ENDING);
+  });
+
+  test("a trial says that nothing will be charged", async () => {
+    wire({ [SUBSCRIPTION]: given.TRIALING });
+    const { user } = show(<SubscriptionManagement />);
+    await user.click(await button("Cancel subscription"));
+    const dialog = screen.getByRole("alertdialog");
+    expect(dialog).toHaveTextContent("November 26, 2026");
+    expect(dialog).toHaveTextContent("you will not be charged at all");
+  });
+
+  test("can be thought better of, and gives the focus back", async () => {
+    const asked = wire({ [SUBSCRIPTION]: given.ACTIVE });
+    const { user } = show(<SubscriptionManagement />);
+    const opener = await button("Cancel subscription");
+    await user.click(opener);
+    expect(screen.getByRole("heading", { name: "Cancel General?" })).toHaveFocus();
+    await user.click(await button("Keep my subscription"));
+    expect(screen.queryByRole("alertdialog")).toBeNull();
+    expect(opener).toHaveFocus();
+    expect(asked.some(({ method }) => method === "DELETE")).toBe(false);
+  });
+
+  test("that fails keeps the dialog and says so", async () => {
+    wire({
+      [SUBSCRIPTION]: given.ACTIVE,
+      [`DELETE ${CHANGE}`]: inTurn(
+        refuse(given.problem(503, "payment-provider-unavailable"), { "Retry-After": "60" }),
+        given.ENDING,
+      ),
+    });
+    const { user } = show(<SubscriptionManagement />);
+    await user.click(await button("Cancel subscription"));
+    const dialog = within(screen.getByRole("alertdialog"));
+    await user.click(dialog.getByRole("button", { name: "Cancel subscription" }));
+    expect(await dialog.findByRole("alert")).toHaveTextContent(
+      "The payment provider can’t be reached",
+    );
+    await user.click(dialog.getByRole("button", { name: "Cancel subscription" }));
+    expect(await button("Resume subscription")).toBeInTheDocument();
+  });
+
+  test("what was canceled elsewhere shows the present state", async () => {
+    wire({
+      [SUBSCRIPTION]: inTurn(given.ACTIVE, given.ENDING),
+      [`DELETE ${CHANGE}`]: refuse(given.problem(409, "already-canceled")),
+    });
+    const { user } = show(<SubscriptionManagement />);
+    await user.click(await button("Cancel subscription"));
+    const dialog = within(screen.getByRole("alertdialog"));
+    await user.click(dialog.getByRole("button", { name: "Cancel subscription" }));
+    await user.click(await dialog.findByRole("button", { name: "Show it" }));
+    expect(await button("Resume subscription")).toBeInTheDocument();
+  });
+
+  test("twice in a row asks the server once", async () => {
+    const asked = wire({ [SUBSCRIPTION]: given.ACTIVE, [`DELETE ${CHANGE}`]: silence });
+    const { user } = show(<SubscriptionManagement />);
+    await user.click(await button("Cancel subscription"));
+    const dialog = within(screen.getByRole("alertdialog"));
+    await user.click(dialog.getByRole("button", { name: "Cancel subscription" }));
+    await user.click(dialog.getByRole("button", { name: "Canceling…" }));
+    await user.keyboard("{Escape}");
+    expect(screen.getByRole("alertdialog")).toBeInTheDocument();
+    expect(asked.filter(({ method }) => method === "DELETE")).toHaveLength(1);
+  });
+});
+
+test("resuming takes the cancellation back", async () => {
+  wire({ [SUBSCRIPTION]: given.ENDING, [`POST ${CHANGE}/resume`]: given.ACTIVE });
+  const { user } = show(<SubscriptionManagement />);
+  await user.click(await button("Resume subscription"));
+  expect(await screen.findByText("Your subscription goes on.")).toBeInTheDocument();
+  expect(await button("Change plan")).toBeInTheDocument();
+});
+
+describe("the portal", () => {
+  test.each(["Update card", "Billing portal"])(
+    "%s leads there, and back to this page",
+    async (name) => {
+      const asked = wire({
+        [SUBSCRIPTION]: given.ACTIVE,
+        [PORTAL]: { sessionUrl: "https://portal.example/1" },
+      });
+      const { user, navigate } = show(<SubscriptionManagement />);
+      await user.click(await button(name));
+      await waitFor(() => expect(navigate).toHaveBeenCalledWith("https://portal.example/1"));
+      expect(asked.at(-1)?.body).toEqual({ returnUrl: "http://localhost:8000/" });
+    },
+  );
+
+  test("that cannot be opened says why", async () => {
+    wire({ [SUBSCRIPTION]: given.ACTIVE, [PORTAL]: unreachable });
+    const { user, navigate } = show(<SubscriptionManagement />);
+    await user.click(await button("Update card"));
+    expect(await screen.findByRole("alert")).toHaveTextContent("We can’t reach the server");
+    expect(navigate).not.toHaveBeenCalled();
+  });
+});
+
+describe("back from Checkout", () => {
+  afterEach(() => void vi.useRealTimers());
+
+  test("shows no plan before the server confirms it", async () => {
+    wire({ [SUBSCRIPTION]: given.TRIALING, [SYNC]: silence });
+    show(<SubscriptionManagement checkoutSessionId="cs_1" />);
+    expect(await screen.findByText("Confirming your purchase…")).toBeInTheDocument();
+    expect(screen.queryByText("General")).toBeNull();
+    expect(screen.queryByText("You have no subscription yet")).toBeNull();
+    expect(screen.queryByRole("button")).toBeNull();
+    await expectAccessible();
+  });
+
+  test("shows what the sync has settled", async () => {
+    wire({ [SYNC]: { status: "complete", settled: true, subscription: given.TRIALING } });
+    show(<SubscriptionManagement checkoutSessionId="cs_1" />);
+    expect(await screen.findByText(/Your purchase is confirmed/)).toBeInTheDocument();
+    expect(screen.getByText("134 days left in your free trial")).toBeInTheDocument();
+  });
+
+  test("waits for the webhook where the sync has not settled it", async () => {
+    const asked = wire({
+      [SUBSCRIPTION]: inTurn(given.NONE, given.INCOMPLETE, given.TRIALING),
+      [SYNC]: { status: "complete", settled: false, subscription: given.NONE },
+    });
+    show(<SubscriptionManagement checkoutSessionId="cs_1" />);
+    expect(
+      await screen.findByText(/Your purchase is confirmed/, {}, { timeout: 5000 }),
+    ).toBeInTheDocument();
+    expect(asked.filter(({ path }) => path.endsWith("/subscription"))).toHaveLength(3);
+  });
+
+  test("stops waiting at some time, without inventing anything, and looks again when asked to", async () => {
+    vi.useFakeTimers({ shouldAdvanceTime: true });
+    wire({ [SYNC]: { status: "complete", settled: false, subscription: given.NONE } });
+    const { user } = show(<SubscriptionManagement checkoutSessionId="cs_1" />);
+    await screen.findByText("Confirming your purchase…");
+    await act(() => vi.advanceTimersByTimeAsync(40_000));
+    expect(await screen.findByText("Your purchase is not confirmed yet")).toBeInTheDocument();
+    expect(screen.queryByText("General")).toBeNull();
+    await expectAccessible();
+    vi.useRealTimers();
+    wire({ [SYNC]: { status: "complete", settled: true, subscription: given.TRIALING } });
+    await user.click(await button("Check again"));
+    expect(await screen.findByText(/Your purchase is confirmed/)).toBeInTheDocument();
+  });
+
+  test.each(["open", "expired"])("a purchase that is %s was not finished", async (status) => {
+    wire({ [SYNC]: { status, settled: true, subscription: given.NONE } });
+    show(<SubscriptionManagement checkoutSessionId="cs_1" />);
+    expect(await screen.findByText("Your purchase was not finished")).toBeInTheDocument();
+  });
+
+  test("says so where the server cannot be asked, and asks again", async () => {
+    wire({
+      [SYNC]: inTurn(refuse(given.problem(503, "try-again"), { "Retry-After": "60" }), {
+        status: "complete",
+        settled: true,
+        subscription: given.TRIALING,
+      }),
+    });
+    const { user } = show(<SubscriptionManagement checkoutSessionId="cs_1" />);
+    expect(await screen.findByText("We could not confirm your purchase yet")).toBeInTheDocument();
+    await user.click(await button("Check again"));
+    expect(await screen.findByText(/Your purchase is confirmed/)).toBeInTheDocument();
+  });
+
+  test("and from a bank's page, waits for the webhook too", async () => {
+    wire({ [SUBSCRIPTION]: inTurn(given.INCOMPLETE, given.TRIALING) });
+    show(<SubscriptionManagement returned />);
+    expect(
+      await screen.findByText(/Your purchase is confirmed/, {}, { timeout: 5000 }),
+    ).toBeInTheDocument();
+  });
+});
+
+describe("the reader's own way of writing", () => {
+  test.each([
+    ["de-DE", /10,00\s\$ on 5\. August 2026/],
+    ["fr-FR", /10,00\s\$US on 5 août 2026/],
+    ["ja-JP", /\$10\.00 on 2026年8月5日/],
+  ])("prices and dates in %s", async (locale, words) => {
+    wire({ [SUBSCRIPTION]: given.ACTIVE });
+    show(<SubscriptionManagement />, { locale });
+    expect(await screen.findByText(words)).toBeInTheDocument();
+  });
+
+  test("currencies have the decimals they have", async () => {
+    const nextCharge = { at: "2026-08-05T12:00:00Z", amount: 1000, currency: "jpy" };
+    wire({ [SUBSCRIPTION]: { ...given.ACTIVE, nextCharge } });
+    show(<SubscriptionManagement />);
+    expect(await screen.findByText("¥1,000 on August 5, 2026")).toBeInTheDocument();
+  });
+});
+
+describe("colours", () => {
+  const scheme = async () =>
+    (await screen.findByRole("region", { name: "Subscription" })).getAttribute("data-scheme");
+
+  test("follow the browser's preference", async () => {
+    preference.dark = true;
+    wire();
+    show(<SubscriptionManagement />);
+    expect(await scheme()).toBe("dark");
+  });
+
+  test("are the application's where it says so", async () => {
+    preference.dark = true;
+    wire();
+    show(<SubscriptionManagement />, { appearance: "light" });
+    expect(await scheme()).toBe("light");
+  });
+});
+
+test("what was loaded for one user is not shown to the next", async () => {
+  wire({ [SUBSCRIPTION]: given.ACTIVE });
+  const first = show(<SubscriptionManagement />, { userId: "one" });
+  expect(await button("Change plan")).toBeInTheDocument();
+  first.unmount();
+  wire({ [SUBSCRIPTION]: silence });
+  show(<SubscriptionManagement />, { userId: "two" });
+  expect(screen.queryByText("General")).toBeNull();
+  expect(screen.getByText("Loading your subscription")).toBeInTheDocument();
+});
