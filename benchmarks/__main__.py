@@ -10,11 +10,13 @@ import contextlib
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from benchmarks import measures, report, workload
-from benchmarks.measures import LONG, SHORT, Bench
+from benchmarks.measures import LONG, SHORT, Bench, Scale
 from benchmarks.stripe_api import StripeApi
 from sandbox.servers import PrivatePostgres, PrivateRabbitMQ
 
@@ -28,12 +30,16 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--short", action="store_true", help="coarser, for daily use")
+    parser.add_argument("--minutes", type=float, help="how long it may take, about")
     parser.add_argument("--only", nargs="+", choices=MEASURES, help="leave the others out")
     options = parser.parse_args()
-    asyncio.run(_run(short=options.short, only=options.only))
+    scale = SHORT if options.short else LONG
+    if options.minutes:
+        scale = replace(scale, minutes=options.minutes)
+    asyncio.run(_run(scale, options.only or MEASURES))
 
 
-async def _run(*, short: bool, only: list[str] | None) -> None:
+async def _run(scale: Scale, only: Sequence[str]) -> None:
     began = time.perf_counter()
 
     def say(line: str) -> None:
@@ -51,7 +57,7 @@ async def _run(*, short: bool, only: list[str] | None) -> None:
         rabbitmq = servers.enter_context(PrivateRabbitMQ(directory / "rabbitmq"))
         async with StripeApi(life.objects) as stripe:
             bench = Bench(
-                SHORT if short else LONG,
+                scale,
                 life,
                 postgres.url,
                 rabbitmq.url,
@@ -65,7 +71,7 @@ async def _run(*, short: bool, only: list[str] | None) -> None:
                 say,
                 keep=lambda found: report.write(found, machine, BUILD),
             )
-            chosen = [getattr(measures, name) for name in only or MEASURES]
+            chosen = [getattr(measures, name) for name in only]
             found = await measures.run(bench, chosen)
             if stripe.unknown:
                 say(f"the peers asked for what the stand-in lacks: {sorted(stripe.unknown)[:5]}")

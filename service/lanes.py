@@ -18,6 +18,8 @@ from ports.partitions import HeldPartitions, Share
 # A lane that has nothing left waits for one that has: at most for this many batches, some tens of
 # milliseconds each.
 BATCHES_IN_A_ROW: Final = 4
+# After a batch of so many there is probably more: the stages take up to 500.
+FULL: Final = 400
 
 
 class Stage(Protocol):
@@ -48,20 +50,29 @@ class PartOfShare:
 
 
 class Lanes:
-    """Runs lanes of one stage as if they were one."""
+    """Runs lanes of one stage as if they were one, once there is work for several.
 
-    def __init__(self, lanes: Sequence[Stage]) -> None:
+    `whole` has all their partitions. It takes what little there is by itself; only when it has had
+    a batch of at least `full` do the lanes go on, and never at the same time as it.
+    """
+
+    def __init__(self, whole: Stage, lanes: Sequence[Stage], full: int = FULL) -> None:
+        self._whole = whole
         self._lanes = lanes
+        self._full = full
 
     async def run_once(self) -> int:
-        """Work off a few batches in each lane; returns how much was done.
+        """Work off a batch, and a few more in each lane where it was full; returns how much was
+        done.
 
         Raises what a lane raises, after the others have finished what they had in hand.
         """
+        done = await self._whole.run_once()
+        if done < self._full:
+            return done
         results = await asyncio.gather(
             *(_run_repeatedly(lane) for lane in self._lanes), return_exceptions=True
         )
-        done = 0
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -70,7 +81,7 @@ class Lanes:
 
     async def idle_time(self) -> timedelta | None:
         """How long until something is due in any lane; None where nothing waits."""
-        times = [await lane.idle_time() for lane in self._lanes]
+        times = [await stage.idle_time() for stage in (self._whole, *self._lanes)]
         return min((time for time in times if time is not None), default=None)
 
 

@@ -227,7 +227,7 @@ def in_lanes(
 ) -> Lanes:
     """A stage in its lanes. `make` lacks the partitions only."""
     parts = (PartOfShare(partitions, number, _LANES) for number in range(_LANES))
-    return Lanes([make(partitions=part) for part in parts])
+    return Lanes(make(partitions=partitions), [make(partitions=part) for part in parts])
 
 
 class Container(containers.DeclarativeContainer):

@@ -67,7 +67,8 @@ async def house_with(broker: Broker) -> House:
         )
         for number in range(2)
     ]
-    house.relay = Lanes(relays)  # type: ignore[assignment]  # it is run in the same way
+    whole = Sluggard(house)
+    house.relay = Lanes(whole, relays, full=10)  # type: ignore[assignment]  # run in the same way
     return house
 
 
@@ -121,30 +122,52 @@ async def test_every_partition_is_in_exactly_one_lane() -> None:
     }
 
 
+class Sluggard:
+    """Does nothing, but says that there is a batch for as long as there is something to publish."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def run_once(self) -> int:
+        return 10 if unpublished(self._house) else 0
+
+    async def idle_time(self) -> timedelta | None:
+        return None
+
+
 class Lane:
     """A lane that always has something to do."""
 
-    def __init__(self, due: timedelta | None = None) -> None:
+    def __init__(self, due: timedelta | None = None, count: int = 5) -> None:
         self.due = due
+        self.count = count
         self.runs = 0
 
     async def run_once(self) -> int:
         self.runs += 1
-        return 5
+        return self.count
 
     async def idle_time(self) -> timedelta | None:
         return self.due
 
 
 async def test_a_lane_that_is_never_empty_does_not_hold_the_others_up_for_ever() -> None:
-    lane = Lane()
+    whole, lane = Lane(), Lane()
 
-    assert await Lanes([lane]).run_once() == 5 * BATCHES_IN_A_ROW
-    assert lane.runs == BATCHES_IN_A_ROW
+    assert await Lanes(whole, [lane], full=5).run_once() == 5 + 5 * BATCHES_IN_A_ROW
+    assert (whole.runs, lane.runs) == (1, BATCHES_IN_A_ROW)
+
+
+async def test_what_little_there_is_is_not_divided() -> None:
+    whole, lane = Lane(), Lane()
+
+    assert await Lanes(whole, [lane], full=6).run_once() == 5
+    assert (whole.runs, lane.runs) == (1, 0)
 
 
 async def test_the_first_that_is_due_in_any_lane_ends_the_idle_time() -> None:
     soon, later = timedelta(seconds=1), timedelta(seconds=2)
 
-    assert await Lanes([Lane(later), Lane(), Lane(soon)]).idle_time() == soon
-    assert await Lanes([Lane(), Lane()]).idle_time() is None
+    assert await Lanes(Lane(later), [Lane(), Lane(soon)]).idle_time() == soon
+    assert await Lanes(Lane(soon), [Lane(later)]).idle_time() == soon
+    assert await Lanes(Lane(), [Lane()]).idle_time() is None
