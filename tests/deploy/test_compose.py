@@ -118,9 +118,11 @@ async def test_the_core_comes_up_and_a_webhook_becomes_a_message(compose: Compos
         assert said["data"]["email"] == "one@example.org"
         metrics = (await client.get("/metrics")).text
     assert 'payments_webhooks_received_total{outcome="new",type="customer.created"} 1.0' in metrics
-    async with httpx.AsyncClient() as client:
-        workers = await client.get(f"http://{compose.address('worker', 8000)}/metrics")
-    assert "payments_partitions_held 32.0" in workers.text
+    async with httpx.AsyncClient() as client, asyncio.timeout(60):
+        worker = f"http://{compose.address('worker', 8000)}/metrics"
+        # The two share fairly once each has heard of the other.
+        while "payments_partitions_held 32.0" not in (await client.get(worker)).text:
+            await asyncio.sleep(0.1)
     states = compose("ps", "--all")
     assert "Exit 1" not in states, states
 
