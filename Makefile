@@ -28,7 +28,7 @@ WEB_MODULES := web/node_modules/.ready
 WEB_PAGE := web/dist/index.html
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/vite.config.ts
 
-.PHONY: help setup run bench test faults check audit format docs contracts verify-pact release-contracts lock clean \
+.PHONY: help setup run bench test faults fuzz check audit format docs contracts verify-pact release-contracts lock clean \
 	web test-web check-web screenshots
 
 help: ## Show this list
@@ -59,6 +59,9 @@ endif
 faults: $(STAMP) ## Hurt a running service FAULTS times (200); FAULT_SEED=... draws the same again
 	@[ -e /usr/lib/*/faketime/libfaketime.so.1 ] || .ci/apt-install rabbitmq-server libfaketime || true
 	FAULTS=$${FAULTS:-200} $(BIN)/python -m pytest -s tests/faults -k cluster $(ARGS)
+
+fuzz: $(STAMP) ## Send FUZZ_RUNS (1,000,000) hostile webhooks to what reads them
+	FUZZ_RUNS=$${FUZZ_RUNS:-1000000} $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 check: $(STAMP) ## Lint, check formatting, types, import rules and generated files
 	$(BIN)/ruff check

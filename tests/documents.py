@@ -46,6 +46,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "make test-web": CI,
     "make audit": "tests/unit/test_audit.py::test_there_is_no_secret_in_what_we_keep",
     "make faults": "tests/faults/test_faults.py::test_many_faults_on_a_cluster",
+    "make fuzz": "tests/fuzz/test_fuzz.py::test_nothing_but_what_is_promised_comes_of_any_bytes",
     "SCHEMATHESIS_EXAMPLES=": (
         "tests/api/test_schemathesis.py::test_it_finds_no_fault_with_a_new_user"
     ),

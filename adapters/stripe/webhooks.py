@@ -105,7 +105,7 @@ def _read_envelope(payload: bytes) -> shapes.Envelope:
         raise RejectedWebhook(
             RejectionReason.NOT_AN_OBJECT, "the body must be one JSON object"
         ) from None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise RejectedWebhook(RejectionReason.NOT_JSON, "the body must be JSON") from None
 
 
@@ -134,7 +134,7 @@ def _ordering_key(data: msgspec.Raw) -> str | None:
     """
     try:
         head = _head.decode(data).object
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     match head.object:
         case "subscription" | "customer":

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.stripe.webhooks import StripeWebhooks
+from adapters.stripe.webhooks import StripeWebhooks, read_event
 from ports.inbox import ReceivedWebhook
 from ports.webhooks import RejectedWebhook, RejectionReason
 from tests.builders import TRACE, price_list
@@ -106,6 +106,13 @@ def test_the_signature_is_checked_before_anything_is_read() -> None:
 )
 def test_what_is_not_json_is_refused(body: bytes) -> None:
     assert reason_for(body) is RejectionReason.NOT_JSON
+
+
+@pytest.mark.parametrize("body", [b'{"id": "evt_\xdc"}', b'{"data": {"object": {"id": "\xdc"}}}'])
+def test_bytes_that_are_no_text_are_refused_though_a_signature_may_fit_them(body: bytes) -> None:
+    with pytest.raises(RejectedWebhook) as refused:
+        read_event(body, traceparent="")
+    assert refused.value.reason is RejectionReason.NOT_JSON
 
 
 @pytest.mark.parametrize("payload", [[], [event("x", {})], "event", 17, 1.5, True, None])
