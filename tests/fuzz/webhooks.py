@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from uuid import UUID
 
-import atheris
+import atheris  # type: ignore[import-untyped]  # it has no annotations
 
 with atheris.instrument_imports(include=["adapters.stripe", "domain"]):
     from adapters.stripe import signatures

@@ -108,10 +108,9 @@ def test_what_is_not_json_is_refused(body: bytes) -> None:
     assert reason_for(body) is RejectionReason.NOT_JSON
 
 
-@pytest.mark.parametrize("body", [b'{"id": "evt_\xdc"}', b'{"data": {"object": {"id": "\xdc"}}}'])
-def test_bytes_that_are_no_text_are_refused_though_a_signature_may_fit_them(body: bytes) -> None:
+def test_bytes_that_are_no_text_are_refused_though_a_signature_may_fit_them() -> None:
     with pytest.raises(RejectedWebhook) as refused:
-        read_event(body, traceparent="")
+        read_event(b'{"id": "evt_\xdc"}', traceparent="")
     assert refused.value.reason is RejectionReason.NOT_JSON
 
 
