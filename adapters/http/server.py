@@ -31,8 +31,13 @@ def stop_on_signal() -> asyncio.Event:
     """An event that SIGTERM or SIGINT sets."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end(name: signal.Signals) -> None:
+        log.info("stopping", signal=name.name)
+        stop.set()
+
     for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
+        loop.add_signal_handler(name, end, name)
     return stop
 
 

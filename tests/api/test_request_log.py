@@ -91,15 +91,15 @@ def said() -> Iterator[list[Line]]:
 async def test_everything_said_during_a_request_carries_its_trace(
     world: World, said: list[Line]
 ) -> None:
-    world.stripe.fail("/v1/customers", card_declined())
-    await world.somebody()("POST", "/customers", traceparent=TRACEPARENT)
+    world.stripe.fail("POST /v1/subscriptions$", card_declined())
+    await world.somebody().subscribe(traceparent=TRACEPARENT)
     await world.somebody()("GET", "/subscription")
 
     (failed,) = [line for line in said if line["event"] == "stripe_call_failed"]
     first, second = requests(said)
     trace_id = TRACEPARENT.split("-")[1]
     assert failed["trace_id"] == first["trace_id"] == trace_id
-    assert failed["operation"].startswith("CustomerService.")
+    assert failed["operation"].startswith("SubscriptionService.")
     assert failed["code"] == "card_declined"
     assert failed["request_id"]
     assert len(second["trace_id"]) == 32
@@ -122,9 +122,9 @@ async def test_the_unexpected_names_the_trace_it_is_logged_under(
 
 async def test_calls_to_stripe_are_counted_by_operation_and_result(world: World) -> None:
     user = world.somebody()
-    world.stripe.fail("/v1/customers", card_declined())
-    await user("POST", "/customers")
-    await user("POST", "/customers")
+    world.stripe.fail("POST /v1/subscriptions$", card_declined())
+    await user.subscribe()
+    await user.subscribe()
     # The SDK tries each call three times.
     world.stripe.fail("/v1/", Refused(500, "away"), times=3 * FAILURES)
     for _ in range(FAILURES + 1):
@@ -132,10 +132,10 @@ async def test_calls_to_stripe_are_counted_by_operation_and_result(world: World)
 
     page = (await world.client.get("/metrics")).text
     found = dict(re.findall(r'payments_stripe_calls_total\{operation="(.+?)"\} ([\d.]+)', page))
-    assert found['CustomerService.create",result="declined'] == "1.0"
-    assert found['CustomerService.create",result="ok'] == "1.0"
+    assert found['SubscriptionService.create",result="declined'] == "1.0"
+    assert found['SubscriptionService.create",result="ok'] == "1.0"
     assert any('result="unavailable' in name for name in found)
     assert any('result="not_tried' in name for name in found)
     # What was not tried took no time, and says nothing of how long a call takes.
     seconds = 'payments_stripe_call_seconds_count{operation="CustomerService.create"}'
-    assert f"{seconds} {2 + FAILURES}.0" in page
+    assert f"{seconds} {1 + FAILURES}.0" in page

@@ -118,13 +118,18 @@ async def test_the_core_comes_up_and_a_webhook_becomes_a_message(compose: Compos
         assert said["data"]["email"] == "one@example.org"
         metrics = (await client.get("/metrics")).text
     assert 'payments_webhooks_received_total{outcome="new",type="customer.created"} 1.0' in metrics
-    async with httpx.AsyncClient() as client, asyncio.timeout(60):
-        worker = f"http://{compose.address('worker', 8000)}/metrics"
-        # The two share fairly once each has heard of the other.
-        while "payments_partitions_held 32.0" not in (await client.get(worker)).text:
-            await asyncio.sleep(0.1)
+    await _until_shared(f"http://{compose.address('worker', 8000)}")
     states = compose("ps", "--all")
     assert "Exit 1" not in states, states
+
+
+async def _until_shared(address: str) -> None:
+    """Return once this one of two workers holds half of the partitions."""
+    async with asyncio.timeout(COMING_UP_MAY_TAKE), httpx.AsyncClient() as client:
+        metrics = ""
+        while "payments_partitions_held 32.0" not in metrics:
+            metrics = (await client.get(f"{address}/metrics")).text
+            await asyncio.sleep(0.2)  # shares are renewed every two seconds
 
 
 async def _until_ready(client: httpx.AsyncClient) -> None:
