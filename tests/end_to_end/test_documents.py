@@ -143,16 +143,21 @@ async def test_what_developers_are_told_works(tmp_path: Path) -> None:
     made = (".*_cache", "__pycache__", ".hypothesis", ".git", ".venv", ".sandbox", "node_modules")
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*made))
     (copy / ".venv").symlink_to(ROOT / ".venv")
+    modules = ROOT / "web" / "node_modules"
+    if modules.is_dir():
+        (copy / "web" / "node_modules").symlink_to(modules)
     # What is installed stays as it is: it is this checkout's.
-    for name in ("requirements-dev.lock", "pyproject.toml"):
+    for name in ("requirements-dev.lock", "pyproject.toml", "web/package.json"):
         os.utime(copy / name, (0, 0))
+    os.utime(copy / "web" / "package-lock.json", (0, 0))
 
     def contents() -> dict[str, bytes]:
         files = [*copy.glob("*.md"), *copy.glob("*.lock"), *copy.glob("*/**/*.*")]
         return {
             str(path.relative_to(copy)): path.read_bytes()
             for path in files
-            if path.is_file() and not {*path.parts} & {".venv", ".ruff_cache", "__pycache__"}
+            if path.is_file()
+            and not {*path.parts} & {".venv", "node_modules", ".ruff_cache", "__pycache__"}
         }
 
     before = contents()

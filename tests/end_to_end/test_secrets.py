@@ -102,7 +102,7 @@ async def test_no_secret_is_in_a_log_at_debug_level_in_an_answer_or_in_a_dead_le
     assert len(letters) == 3
     assert any("OwnershipConflict" in letter for letter in letters)
     logs = "\n".join(said)
-    for what in ("webhook_dead", "webhook_rejected", "stage_waits", "request_turned_away"):
+    for what in ("webhook_dead", "webhook_rejected", "stage_waits", "outcome_unknown"):
         assert what in logs
     everything = "\n".join([logs, listed, explained, *letters])
     assert_no_secret(everything)

@@ -48,5 +48,5 @@ async def test_a_worker_erases_what_is_old_and_lives_on_while_stripe_is_away(
     finally:
         await owner.close()
     assert [row["name"] for row in jobs] == ["reconcile", "retention"]
-    assert '"job": "reconcile"' in worker.log
+    assert '"job":"reconcile"' in worker.log
     assert "retention_applied" in worker.log
