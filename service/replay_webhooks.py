@@ -69,7 +69,15 @@ class ReplayWebhooks:
                 else:
                     replayed.append(kept)
             if replayed and not dry_run:
-                await uow.inbox.replay([kept.event_id for kept in replayed])
+                done = await uow.inbox.replay(
+                    [kept.event_id for kept in replayed], states=REPLAYABLE
+                )
                 await uow.commit()
+                refused |= {
+                    kept.event_id: "was worked on meanwhile: look at it again"
+                    for kept in replayed
+                    if kept.event_id not in done
+                }
+                replayed = [kept for kept in replayed if kept.event_id in done]
                 log.warning("webhooks_replayed", event_ids=[kept.event_id for kept in replayed])
         return Replay(replayed, refused)
