@@ -21,7 +21,7 @@ from ports.clock import Clock
 from ports.event_publisher import Delivery, EventPublisher
 from ports.metrics import Metrics
 from ports.outbox import Message
-from ports.partitions import HeldPartitions
+from ports.partitions import HeldPartitions, LeaseLost, Share
 from ports.unit_of_work import UnitOfWork
 from service.event_messages import origin_of
 from service.retry import RetryPolicy
@@ -33,6 +33,9 @@ log = structlog.get_logger(__name__)
 # Every subscription held back is listed in each claim; with this many the topology is broken
 # for everybody, and nothing is lost by waiting.
 MOST_BLOCKED: Final = 10_000
+# A share that was found to hold so lately needs no second look: a worker that stalls loses it only
+# after several times as long.
+_LOOK_AGAIN: Final = timedelta(seconds=1)
 # How long a subscription is held back whose next message the broker would not take.
 HOLD_BACK: Final = RetryPolicy(base=0.5, cap=30.0)
 
@@ -100,7 +103,7 @@ class RelayOutbox:
             return 0
         outcome = _Round()
         try:
-            await self._publish(batch, outcome)
+            await self._publish(batch, outcome, share, looked_at=now)
         finally:
             await self._mark(outcome)
         self._hold_back(outcome, batch)
@@ -124,11 +127,14 @@ class RelayOutbox:
             if blocked.until > now or id_ in present
         }
 
-    async def _publish(self, batch: Sequence[Message], outcome: _Round) -> None:
+    async def _publish(
+        self, batch: Sequence[Message], outcome: _Round, share: Share, looked_at: datetime
+    ) -> None:
         chains: dict[UUID, deque[Message]] = {}
         for message in batch:
             chains.setdefault(message.subscription_id, deque()).append(message)
         while chains:
+            looked_at = await self._look_again(share, looked_at)
             wave = [chain.popleft() for chain in chains.values()]
             traced = self._begin(wave)
             judged = await self._publisher.publish(wave)
@@ -143,6 +149,22 @@ class RelayOutbox:
                         outcome.blocked[message.subscription_id] = (message, other)
                         del chains[message.subscription_id]
             chains = {id_: chain for id_, chain in chains.items() if chain}
+
+    async def _look_again(self, share: Share, looked_at: datetime) -> datetime:
+        """Make sure, where it is not plain, that the share is still ours; returns when that was
+        last seen. Raises LeaseLost.
+
+        A worker that stalled for long would otherwise publish what its successor has published.
+        One that stalls right here still does: with the same ids, which consumers know.
+        """
+        held, now = self._partitions.held(), self._clock.now()
+        if held.epoch != share.epoch or not share.partitions <= held.partitions:
+            raise LeaseLost("partitions went to others while their messages were published")
+        if now - looked_at < _LOOK_AGAIN:
+            return looked_at
+        async with self._unit_of_work() as uow:
+            await uow.outbox.claim(share, limit=0)
+        return now
 
     def _begin(self, wave: Iterable[Message]) -> dict[UUID, TracedStep]:
         """A step of each message's trace, where somebody collects them."""
