@@ -85,6 +85,7 @@ from service.change_plan import ChangePlan
 from service.ensure_customer import EnsureCustomer
 from service.event_messages import MESSAGE_TYPES
 from service.explain import Explain, Explanation
+from service.held_back import HeldBack
 from service.housekeeping import Housekeeping, Job
 from service.lanes import Lanes, PartOfShare
 from service.learn_prices import LearnPrices
@@ -352,6 +353,7 @@ class Container(containers.DeclarativeContainer):
             unit_of_work.provider,
             event_publisher,
             clock=clock,
+            held_back=providers.Singleton(HeldBack),
             metrics=metrics,
             traces=traces,
         ).provider,
