@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -53,8 +53,11 @@ class ReplayWebhooks:
     async def __call__(self, query: WebhookQuery, *, dry_run: bool = False) -> Replay:
         """Make due again what fits the query; with `dry_run` only say what that is.
 
-        Raises StorageUnavailable.
+        Where it names neither events nor states, only what can be replayed is looked for: its limit
+        is not spent on the many that were applied. Raises StorageUnavailable.
         """
+        if query.event_ids is None and query.states is None:
+            query = replace(query, states=REPLAYABLE)
         async with self._unit_of_work() as uow:
             found = await uow.inbox.find(query)
             refused = dict.fromkeys(

@@ -57,6 +57,13 @@ async def test_what_was_applied_or_never_came_is_refused_with_the_reason() -> No
     assert set(found.refused) == {applied["id"], "evt_unknown"}
 
 
+async def test_a_type_alone_finds_the_dead_behind_any_number_of_applied_ones() -> None:
+    house, dead, _ = await house_with_a_dead_and_an_applied()
+    replay = await ReplayWebhooks(house.unit_of_work)(WebhookQuery(event_type=CREATED, limit=1))
+    assert [kept.event_id for kept in replay.replayed] == [dead["id"]]
+    assert replay.refused == {}
+
+
 async def test_the_states_are_counted() -> None:
     house, _, _ = await house_with_a_dead_and_an_applied()
     assert await ReplayWebhooks(house.unit_of_work).count() == {"dead": 1, "applied": 1}
