@@ -9,6 +9,7 @@ and doing it twice changes nothing.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
@@ -66,12 +67,17 @@ Finding = Undelivered | Drifted
 
 @dataclass(slots=True)
 class Reconciliation:
-    """How many were looked at, and how many of them were amiss."""
+    """How many were looked at, and how many of them were amiss.
+
+    `mended` counts the subscriptions whose report is in the inbox; with a dry run those of which
+    one would be. `unmendable` ones have ended here.
+    """
 
     events: int = 0
     undelivered: int = 0
     subscriptions: int = 0
     drifted: int = 0
+    mended: int = 0
     unmendable: int = 0
 
 
@@ -121,16 +127,13 @@ class Reconcile:
         # Or a price that is not known yet would look like a change of plan.
         await self._learn_prices.run_once()
         async for page in self._records.subscriptions():
-            for theirs, ours in await self._pair(page):
-                result.subscriptions += 1
-                drift = compare(ours, theirs)
-                if drift is None:
-                    continue
+            result.subscriptions += len(page)
+            for drift, as_of in await self._drifted(page):
                 result.drifted += 1
                 result.unmendable += not drift.mendable
                 tell(drift)
-                if drift.mendable and not dry_run:
-                    await self._mend(theirs.subscription_ref, ours.as_of if ours else None)
+                if drift.mendable:
+                    result.mended += dry_run or await self._mend(drift.subscription_ref, as_of)
         log.info(
             "reconciled",
             dry_run=dry_run,
@@ -138,6 +141,7 @@ class Reconcile:
             undelivered=result.undelivered,
             subscriptions=result.subscriptions,
             drifted=result.drifted,
+            mended=result.mended,
         )
         return result
 
@@ -170,13 +174,44 @@ class Reconcile:
         return [one for one in page if one.event_id not in known]
 
     async def _take_in(self, missing: Sequence[ReceivedWebhook]) -> None:
-        for start in range(0, len(missing), _AT_ONCE):
-            await asyncio.gather(
-                *(
-                    self._intake.record(replace(one, traceparent=continue_trace(None)))
-                    for one in missing[start : start + _AT_ONCE]
+        # What is written in one commit has no order in it: one after the other for each key.
+        chains: dict[str, deque[ReceivedWebhook]] = {}
+        for one in missing:
+            chains.setdefault(one.ordering_key, deque()).append(one)
+        while chains:
+            wave = [chain.popleft() for chain in chains.values()]
+            for start in range(0, len(wave), _AT_ONCE):
+                await asyncio.gather(
+                    *(
+                        self._intake.record(replace(one, traceparent=continue_trace(None)))
+                        for one in wave[start : start + _AT_ONCE]
+                    )
                 )
-            )
+            chains = {key: chain for key, chain in chains.items() if chain}
+
+    async def _drifted(
+        self, page: Sequence[ProviderSubscription]
+    ) -> Sequence[tuple[Drifted, datetime | None]]:
+        """What of this page is amiss, each with the watermark of what was applied last."""
+        found = [
+            (drift, ours.as_of if ours else None)
+            for theirs, ours in await self._pair(page)
+            if (drift := compare(ours, theirs)) is not None
+        ]
+        if not found:
+            return []
+        changing = await self._changing()
+        return [one for one in found if one[0].subscription_ref not in changing]
+
+    async def _changing(self) -> set[str]:
+        """Whatever has just changed at the provider: that it differs here is no drift yet."""
+        now = self._clock.now()
+        return {
+            event.ordering_key
+            # The provider's clock may be ahead of ours.
+            async for events in self._records.events(now - ON_ITS_WAY, now + ON_ITS_WAY)
+            for event in events
+        }
 
     async def _pair(
         self, page: Sequence[ProviderSubscription]
@@ -186,17 +221,25 @@ class Reconcile:
         ours = {one.subscription_ref: one for one in known}
         return [(one, ours.get(one.subscription_ref)) for one in page]
 
-    async def _mend(self, subscription_ref: str, as_of: datetime | None) -> None:
+    async def _mend(self, subscription_ref: str, as_of: datetime | None) -> bool:
+        """Have what the subscription is now worked off; False where there is nothing to be done."""
         report = await self._purchases.report(subscription_ref, as_of)
         if report is None:
-            return  # gone since it was listed
-        is_new = await self._intake.record(replace(report, traceparent=continue_trace(None)))
-        if is_new:
-            return
+            return False  # gone since it was listed
+        if await self._put_in(report):
+            return True
+        # The same was reported so long ago that its payload was erased.
+        fresh = f"{report.event_id}:{self._clock.now():%Y%m%d}"
+        return await self._put_in(replace(report, event_id=fresh))
+
+    async def _put_in(self, report: ReceivedWebhook) -> bool:
+        if await self._intake.record(replace(report, traceparent=continue_trace(None))):
+            return True
         # The same was reported before, and yet the row differs: once more from the beginning.
         async with self._unit_of_work() as uow:
-            await uow.inbox.replay([report.event_id])
+            replayed = await uow.inbox.replay([report.event_id])
             await uow.commit()
+        return bool(replayed)
 
 
 def compare(ours: Subscription | None, theirs: ProviderSubscription) -> Drifted | None:

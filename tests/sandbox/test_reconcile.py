@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import sqlalchemy as sa
 import stripe
 from dependency_injector import providers
 
@@ -35,9 +36,10 @@ class SandboxClock:
 
     def __init__(self, sandbox: StripeSandbox) -> None:
         self._sandbox = sandbox
+        self.later = timedelta(minutes=5)
 
     def now(self) -> datetime:
-        return datetime.fromtimestamp(self._sandbox.clock.now(), UTC) + timedelta(minutes=5)
+        return datetime.fromtimestamp(self._sandbox.clock.now(), UTC) + self.later
 
 
 class Service:
@@ -266,6 +268,47 @@ async def test_a_row_that_differs_is_mended_though_nothing_has_happened_since(
         assert (result.drifted, result.unmendable) == (1, 0)
         after = (await service.subscriptions(subscription.id))[subscription.id]
         assert after.facts == before[subscription.id].facts
+
+
+async def test_a_report_whose_payload_was_erased_is_made_anew(
+    service: Service, shop: Shop, price: stripe.Price
+) -> None:
+    subscription = await subscribe(shop, price)
+    await service.reconcile()
+    for _ in range(2):  # the first time the report becomes known
+        await service.corrupt(subscription.id, status="past_due")
+        result = await service.reconcile()
+        async with service.container.engine().begin() as connection:
+            await connection.execute(
+                sa.text("UPDATE payments.stripe_webhook_events SET payload = NULL WHERE processed")
+            )
+
+    assert (result.drifted, result.mended) == (1, 1)
+    assert await service.status(subscription.id) == Status.ACTIVE
+
+    await service.corrupt(subscription.id, status="past_due")
+    result = await service.reconcile()  # the third on this day, and all payloads are gone
+
+    assert (result.drifted, result.mended) == (1, 0)
+    assert await service.status(subscription.id) == Status.PAST_DUE
+
+
+async def test_what_has_just_changed_is_no_drift_and_a_minute_later_it_is(
+    service: Service, client: stripe.StripeClient, shop: Shop, price: stripe.Price
+) -> None:
+    subscription = await subscribe(shop, price)
+    await service.reconcile()
+    await client.v1.subscriptions.cancel_async(subscription.id)
+    clock = service.container.clock()
+    assert isinstance(clock, SandboxClock)
+
+    clock.later = timedelta(seconds=30)
+    result = await service.reconcile(dry_run=True)
+    assert (result.subscriptions, result.drifted) == (1, 0)
+
+    clock.later = timedelta(minutes=2)
+    result = await service.reconcile(dry_run=True)
+    assert (result.subscriptions, result.drifted) == (1, 1)
 
 
 async def test_what_is_kept_of_an_end_is_mended_too(
