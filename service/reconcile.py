@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
 import structlog
 
 from domain.plans import Plan
@@ -24,6 +25,7 @@ from ports.inbox import Intake, ReceivedWebhook, WebhookQuery
 from ports.provider_records import ProviderRecords
 from ports.purchases import ProviderSubscription, Purchases
 from ports.unit_of_work import UnitOfWork
+from service.housekeeping import Progress
 from service.learn_prices import LearnPrices
 from service.tracing import continue_trace
 
@@ -81,6 +83,15 @@ class Reconciliation:
     unmendable: int = 0
 
 
+class _Place(msgspec.Struct, frozen=True):
+    """Where a run was cut off: both lists were looked through, one forwards to the first moment,
+    the other backwards to the second.
+    """
+
+    events: datetime | None = None
+    subscriptions: datetime | None = None
+
+
 class Reconcile:
     """Compares with the provider and mends."""
 
@@ -109,24 +120,28 @@ class Reconcile:
         since: datetime | None = None,
         dry_run: bool = False,
         found: Callable[[Finding], None] | None = None,
+        progress: Progress | None = None,
     ) -> Reconciliation:
         """Look through the events since then (by default through the usual days), then through
         all subscriptions. `found` is told of each finding; with `dry_run` nothing is mended.
 
-        Raises ProviderUnavailable, StorageUnavailable and Overloaded; what was mended until then
-        stays mended.
+        With `progress` it goes on where a run before it was cut off, so that the oldest are
+        reached however many there are. Raises ProviderUnavailable, StorageUnavailable, Overloaded
+        and TurnLost; what was mended until then stays mended.
         """
         tell, result = found or _log, Reconciliation()
         until = self._clock.now() - ON_ITS_WAY
-        begin = since or until - self._lookback
-        async for missing in self._undelivered(begin, until, result):
+        place = _read(progress)
+        begin = since or place.events or until - self._lookback
+        async for reached, missing in self._undelivered(begin, until, result):
             for webhook in missing:
                 tell(_undelivered(webhook))
             if not dry_run:
                 await self._take_in(missing)
+            place = await _keep(progress, msgspec.structs.replace(place, events=reached))
         # Or a price that is not known yet would look like a change of plan.
         await self._learn_prices.run_once()
-        async for page in self._records.subscriptions():
+        async for page in self._records.subscriptions(place.subscriptions):
             result.subscriptions += len(page)
             for drift, as_of in await self._drifted(page):
                 result.drifted += 1
@@ -134,6 +149,12 @@ class Reconcile:
                 tell(drift)
                 if drift.mendable:
                     result.mended += dry_run or await self._mend(drift.subscription_ref, as_of)
+            if page and page[-1].created_at is not None:
+                place = await _keep(
+                    progress, msgspec.structs.replace(place, subscriptions=page[-1].created_at)
+                )
+        if progress is not None:
+            await progress.keep(None)
         log.info(
             "reconciled",
             dry_run=dry_run,
@@ -147,8 +168,10 @@ class Reconcile:
 
     async def _undelivered(
         self, since: datetime, until: datetime, result: Reconciliation
-    ) -> AsyncIterator[Sequence[ReceivedWebhook]]:
-        """What is missing here, the oldest first, a little at a time."""
+    ) -> AsyncIterator[tuple[datetime, Sequence[ReceivedWebhook]]]:
+        """What is missing here, the oldest first, a little at a time; each with the moment up to
+        which everything was looked at then.
+        """
         while since < until:
             end = min(since + _SPAN, until)
             held: list[ReceivedWebhook] = []
@@ -157,10 +180,10 @@ class Reconcile:
                 held += await self._missing(page)
                 if len(held) >= _MOST_HELD:
                     result.undelivered += len(held)
-                    yield held[::-1]
+                    yield since, held[::-1]
                     held = []
             result.undelivered += len(held)
-            yield held[::-1]
+            yield end, held[::-1]
             since = end
 
     async def _missing(self, page: Sequence[ReceivedWebhook]) -> list[ReceivedWebhook]:
@@ -240,6 +263,21 @@ class Reconcile:
             replayed = await uow.inbox.replay([report.event_id])
             await uow.commit()
         return bool(replayed)
+
+
+def _read(progress: Progress | None) -> _Place:
+    if progress is None or progress.kept is None:
+        return _Place()
+    try:
+        return msgspec.json.decode(progress.kept, type=_Place)
+    except msgspec.MsgspecError:  # another release's: from the beginning
+        return _Place()
+
+
+async def _keep(progress: Progress | None, place: _Place) -> _Place:
+    if progress is not None:
+        await progress.keep(msgspec.json.encode(place).decode())
+    return place
 
 
 def compare(ours: Subscription | None, theirs: ProviderSubscription) -> Drifted | None:

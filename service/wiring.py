@@ -187,10 +187,10 @@ def lookback(settings: Settings) -> timedelta:
 
 def jobs(settings: Settings, retention: ApplyRetention, reconcile: Reconcile) -> list[Job]:
     """What a worker does from time to time, from the settings."""
-    found = [Job("retention", _RETENTION_EVERY, retention)]
+    found = [Job("retention", _RETENTION_EVERY, lambda _: retention())]
     if settings.reconcile_interval_hours:
         every = timedelta(hours=settings.reconcile_interval_hours)
-        found.append(Job("reconcile", every, reconcile))
+        found.append(Job("reconcile", every, lambda progress: reconcile(progress=progress)))
     return found
 
 
