@@ -185,6 +185,12 @@ class Inbox(Protocol):
         """How many webhooks are kept in each State and Outcome; those without any are left out."""
         ...
 
-    async def replay(self, event_ids: Collection[str]) -> None:
-        """Make these due at once, as if they had just come in."""
+    async def replay(
+        self, event_ids: Collection[str], *, states: Collection[str] | None = None
+    ) -> Collection[str]:
+        """Make these due at once, as if they had just come in; returns the ids of those that are.
+
+        Passed over is what is in none of these states by now (by default any will do), what was
+        never received, and what has lost its payload.
+        """
         ...

@@ -46,9 +46,13 @@ class Outbox(Protocol):
         ...
 
     async def mark_published(self, message_ids: Collection[UUID], at: datetime) -> None:
-        """Note that the broker has confirmed exactly these."""
+        """Note that the broker has confirmed exactly these; one that is done with stays as it is,
+        because another worker has seen to it.
+        """
         ...
 
     async def mark_unrouted(self, message_ids: Collection[UUID], at: datetime) -> None:
-        """Note that no queue wanted exactly these, and that they are given up."""
+        """Note that no queue wanted exactly these, and that they are given up; one that is done
+        with stays as it is.
+        """
         ...

@@ -20,6 +20,10 @@ class ProviderRecords(Protocol):
         """
         ...
 
-    def subscriptions(self) -> AsyncIterator[Sequence[ProviderSubscription]]:
-        """Every subscription there is or ever was, as it is now."""
+    def subscriptions(
+        self, until: datetime | None = None
+    ) -> AsyncIterator[Sequence[ProviderSubscription]]:
+        """Every subscription there is or ever was, as it is now; with `until` only those that were
+        created by then.
+        """
         ...

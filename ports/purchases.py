@@ -78,6 +78,7 @@ class ProviderSubscription:
     price: Money | None
     item_ref: str | None
     fingerprint: str | None
+    created_at: datetime | None = None
 
     @property
     def id(self) -> UUID:

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--limit", type=_count, default=20, help="how many are listed")
     show = actions.add_parser("show", help="one webhook with its payload")
     show.add_argument("event_id", help="Stripe's id of the event (evt_…)")
-    replay = actions.add_parser("replay", help="try webhooks again")
+    replay = actions.add_parser("replay", help="try again what did not come to a good end")
     replay.add_argument("event_ids", nargs="*", metavar="event_id", help="Stripe's ids (evt_…)")
     replay.add_argument("--dry-run", action="store_true", help="only say what would be replayed")
     for action in (listing, replay):

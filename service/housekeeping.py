@@ -12,18 +12,42 @@ from typing import Final
 import structlog
 
 from ports.payment_provider import ProviderUnavailable
-from ports.schedule import Schedule
+from ports.schedule import Schedule, Turn
 from ports.unit_of_work import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
-# How long one run may take. It is cut off then and goes on the next time; after as long a worker
-# that died over it is replaced.
+# After so long a worker that died over a job is replaced.
 LEASE: Final = timedelta(hours=1)
+# How long one run may take: it is cut off well before another worker takes over, and goes on the
+# next time.
+TIME: Final = timedelta(minutes=50)
 # After a failure, sooner than the next regular run.
 AGAIN: Final = timedelta(minutes=10)
 # Seconds between looking whether something is due.
 LOOK_EVERY: Final = 60.0
+
+
+class Progress:
+    """How far a job has come, kept for the run after one that was cut off."""
+
+    def __init__(self, schedule: Schedule, turn: Turn) -> None:
+        self._schedule = schedule
+        self._turn = turn
+
+    @property
+    def kept(self) -> str | None:
+        """What the last run has kept; None after one that came to its end."""
+        return self._turn.progress
+
+    async def keep(self, progress: str | None) -> None:
+        """Go on from here the next time. Raises TurnLost and StorageUnavailable."""
+        if not await self._schedule.keep(self._turn, progress):
+            raise TurnLost("another worker has taken the job over")
+
+
+class TurnLost(Exception):
+    """The job is another worker's by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +56,7 @@ class Job:
 
     name: str
     every: timedelta
-    run: Callable[[], Awaitable[object]]
+    run: Callable[[Progress], Awaitable[object]]
 
 
 class Housekeeping:
@@ -53,20 +77,21 @@ class Housekeeping:
         done = 0
         for job in self._jobs:
             try:
-                if await self._schedule.take(job.name, lease=LEASE):
+                turn = await self._schedule.take(job.name, lease=LEASE)
+                if turn is not None:
                     done += 1
-                    again = await self._do(job)
-                    await self._schedule.put_off(job.name, timedelta(seconds=_about(again)))
+                    again = await self._do(job, Progress(self._schedule, turn))
+                    await self._schedule.put_off(turn, timedelta(seconds=_about(again)))
             except StorageUnavailable as error:
                 log.warning("job_waits", job=job.name, error=str(error))
         return done
 
-    async def _do(self, job: Job) -> float:
+    async def _do(self, job: Job, progress: Progress) -> float:
         """Do it; returns the seconds until the next time."""
         try:
-            async with asyncio.timeout(LEASE.total_seconds()):
-                await job.run()
-        except (ProviderUnavailable, StorageUnavailable, TimeoutError) as error:
+            async with asyncio.timeout(TIME.total_seconds()):
+                await job.run(progress)
+        except (ProviderUnavailable, StorageUnavailable, TimeoutError, TurnLost) as error:
             log.warning("job_failed", job=job.name, error=str(error) or "it took too long")
         except Exception:
             log.exception("job_failed", job=job.name)

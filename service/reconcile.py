@@ -9,11 +9,13 @@ and doing it twice changes nothing.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
 import structlog
 
 from domain.plans import Plan
@@ -23,6 +25,7 @@ from ports.inbox import Intake, ReceivedWebhook, WebhookQuery
 from ports.provider_records import ProviderRecords
 from ports.purchases import ProviderSubscription, Purchases
 from ports.unit_of_work import UnitOfWork
+from service.housekeeping import Progress
 from service.learn_prices import LearnPrices
 from service.tracing import continue_trace
 
@@ -66,13 +69,27 @@ Finding = Undelivered | Drifted
 
 @dataclass(slots=True)
 class Reconciliation:
-    """How many were looked at, and how many of them were amiss."""
+    """How many were looked at, and how many of them were amiss.
+
+    `mended` counts the subscriptions whose report is in the inbox; with a dry run those of which
+    one would be. `unmendable` ones have ended here.
+    """
 
     events: int = 0
     undelivered: int = 0
     subscriptions: int = 0
     drifted: int = 0
+    mended: int = 0
     unmendable: int = 0
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where a run was cut off: both lists were looked through, one forwards to the first moment,
+    the other backwards to the second.
+    """
+
+    events: datetime | None = None
+    subscriptions: datetime | None = None
 
 
 class Reconcile:
@@ -103,34 +120,41 @@ class Reconcile:
         since: datetime | None = None,
         dry_run: bool = False,
         found: Callable[[Finding], None] | None = None,
+        progress: Progress | None = None,
     ) -> Reconciliation:
         """Look through the events since then (by default through the usual days), then through
         all subscriptions. `found` is told of each finding; with `dry_run` nothing is mended.
 
-        Raises ProviderUnavailable, StorageUnavailable and Overloaded; what was mended until then
-        stays mended.
+        With `progress` it goes on where a run before it was cut off, so that the oldest are
+        reached however many there are. Raises ProviderUnavailable, StorageUnavailable, Overloaded
+        and TurnLost; what was mended until then stays mended.
         """
         tell, result = found or _log, Reconciliation()
         until = self._clock.now() - ON_ITS_WAY
-        begin = since or until - self._lookback
-        async for missing in self._undelivered(begin, until, result):
+        place = _read(progress)
+        begin = since or place.events or until - self._lookback
+        async for reached, missing in self._undelivered(begin, until, result):
             for webhook in missing:
                 tell(_undelivered(webhook))
             if not dry_run:
                 await self._take_in(missing)
+            place = await _keep(progress, msgspec.structs.replace(place, events=reached))
         # Or a price that is not known yet would look like a change of plan.
         await self._learn_prices.run_once()
-        async for page in self._records.subscriptions():
-            for theirs, ours in await self._pair(page):
-                result.subscriptions += 1
-                drift = compare(ours, theirs)
-                if drift is None:
-                    continue
+        async for page in self._records.subscriptions(place.subscriptions):
+            result.subscriptions += len(page)
+            for drift, as_of in await self._drifted(page):
                 result.drifted += 1
                 result.unmendable += not drift.mendable
                 tell(drift)
-                if drift.mendable and not dry_run:
-                    await self._mend(theirs.subscription_ref, ours.as_of if ours else None)
+                if drift.mendable:
+                    result.mended += dry_run or await self._mend(drift.subscription_ref, as_of)
+            if page and page[-1].created_at is not None:
+                place = await _keep(
+                    progress, msgspec.structs.replace(place, subscriptions=page[-1].created_at)
+                )
+        if progress is not None:
+            await progress.keep(None)
         log.info(
             "reconciled",
             dry_run=dry_run,
@@ -138,13 +162,16 @@ class Reconcile:
             undelivered=result.undelivered,
             subscriptions=result.subscriptions,
             drifted=result.drifted,
+            mended=result.mended,
         )
         return result
 
     async def _undelivered(
         self, since: datetime, until: datetime, result: Reconciliation
-    ) -> AsyncIterator[Sequence[ReceivedWebhook]]:
-        """What is missing here, the oldest first, a little at a time."""
+    ) -> AsyncIterator[tuple[datetime, Sequence[ReceivedWebhook]]]:
+        """What is missing here, the oldest first, a little at a time; each with the moment up to
+        which everything was looked at then.
+        """
         while since < until:
             end = min(since + _SPAN, until)
             held: list[ReceivedWebhook] = []
@@ -153,10 +180,10 @@ class Reconcile:
                 held += await self._missing(page)
                 if len(held) >= _MOST_HELD:
                     result.undelivered += len(held)
-                    yield held[::-1]
+                    yield since, held[::-1]
                     held = []
             result.undelivered += len(held)
-            yield held[::-1]
+            yield end, held[::-1]
             since = end
 
     async def _missing(self, page: Sequence[ReceivedWebhook]) -> list[ReceivedWebhook]:
@@ -170,13 +197,44 @@ class Reconcile:
         return [one for one in page if one.event_id not in known]
 
     async def _take_in(self, missing: Sequence[ReceivedWebhook]) -> None:
-        for start in range(0, len(missing), _AT_ONCE):
-            await asyncio.gather(
-                *(
-                    self._intake.record(replace(one, traceparent=continue_trace(None)))
-                    for one in missing[start : start + _AT_ONCE]
+        # What is written in one commit has no order in it: one after the other for each key.
+        chains: dict[str, deque[ReceivedWebhook]] = {}
+        for one in missing:
+            chains.setdefault(one.ordering_key, deque()).append(one)
+        while chains:
+            wave = [chain.popleft() for chain in chains.values()]
+            for start in range(0, len(wave), _AT_ONCE):
+                await asyncio.gather(
+                    *(
+                        self._intake.record(replace(one, traceparent=continue_trace(None)))
+                        for one in wave[start : start + _AT_ONCE]
+                    )
                 )
-            )
+            chains = {key: chain for key, chain in chains.items() if chain}
+
+    async def _drifted(
+        self, page: Sequence[ProviderSubscription]
+    ) -> Sequence[tuple[Drifted, datetime | None]]:
+        """What of this page is amiss, each with the watermark of what was applied last."""
+        found = [
+            (drift, ours.as_of if ours else None)
+            for theirs, ours in await self._pair(page)
+            if (drift := compare(ours, theirs)) is not None
+        ]
+        if not found:
+            return []
+        changing = await self._changing()
+        return [one for one in found if one[0].subscription_ref not in changing]
+
+    async def _changing(self) -> set[str]:
+        """Whatever has just changed at the provider: that it differs here is no drift yet."""
+        now = self._clock.now()
+        return {
+            event.ordering_key
+            # The provider's clock may be ahead of ours.
+            async for events in self._records.events(now - ON_ITS_WAY, now + ON_ITS_WAY)
+            for event in events
+        }
 
     async def _pair(
         self, page: Sequence[ProviderSubscription]
@@ -186,17 +244,40 @@ class Reconcile:
         ours = {one.subscription_ref: one for one in known}
         return [(one, ours.get(one.subscription_ref)) for one in page]
 
-    async def _mend(self, subscription_ref: str, as_of: datetime | None) -> None:
+    async def _mend(self, subscription_ref: str, as_of: datetime | None) -> bool:
+        """Have what the subscription is now worked off; False where there is nothing to be done."""
         report = await self._purchases.report(subscription_ref, as_of)
         if report is None:
-            return  # gone since it was listed
-        is_new = await self._intake.record(replace(report, traceparent=continue_trace(None)))
-        if is_new:
-            return
+            return False  # gone since it was listed
+        if await self._put_in(report):
+            return True
+        # The same was reported so long ago that its payload was erased.
+        fresh = f"{report.event_id}:{self._clock.now():%Y%m%d}"
+        return await self._put_in(replace(report, event_id=fresh))
+
+    async def _put_in(self, report: ReceivedWebhook) -> bool:
+        if await self._intake.record(replace(report, traceparent=continue_trace(None))):
+            return True
         # The same was reported before, and yet the row differs: once more from the beginning.
         async with self._unit_of_work() as uow:
-            await uow.inbox.replay([report.event_id])
+            replayed = await uow.inbox.replay([report.event_id])
             await uow.commit()
+        return bool(replayed)
+
+
+def _read(progress: Progress | None) -> _Place:
+    if progress is None or progress.kept is None:
+        return _Place()
+    try:
+        return msgspec.json.decode(progress.kept, type=_Place)
+    except msgspec.MsgspecError:  # another release's: from the beginning
+        return _Place()
+
+
+async def _keep(progress: Progress | None, place: _Place) -> _Place:
+    if progress is not None:
+        await progress.keep(msgspec.json.encode(place).decode())
+    return place
 
 
 def compare(ours: Subscription | None, theirs: ProviderSubscription) -> Drifted | None:

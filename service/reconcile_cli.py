@@ -37,9 +37,9 @@ def run(options: argparse.Namespace, ask: Ask) -> int:
     sys.stdout.write(
         f"events         {result.events} looked at, {result.undelivered} undelivered {done}\n"
         f"subscriptions  {result.subscriptions} looked at, {result.drifted} differ,"
-        f" {result.drifted - result.unmendable} {mended}\n"
+        f" {result.mended} {mended}\n"
     )
-    return 1 if result.unmendable else 0
+    return 1 if result.mended < result.drifted else 0
 
 
 def _since(text: str) -> datetime:

@@ -6,8 +6,9 @@ import re
 from typing import Final
 
 _EMAIL: Final = re.compile(r"([^\s@<>\"']{1,64})@([^\s@<>\"',;]{1,190})")
-# The password of a URL, Stripe's keys and signing secrets, tokens of users.
-_PASSWORD: Final = re.compile(r"(://[^\s:/@]*:)[^\s@]+@")
+# The password of a URL, up to the last @: it may have one itself. Stripe's keys and signing
+# secrets, tokens of users.
+_PASSWORD: Final = re.compile(r"(://[^\s:/@]*:)\S+@")
 _SECRET: Final = re.compile(r"\b([rs]k_(?:test|live)_|whsec_)\w+|\beyJ[\w-]+\.[\w.-]+")
 
 

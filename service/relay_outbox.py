@@ -21,10 +21,10 @@ from ports.clock import Clock
 from ports.event_publisher import Delivery, EventPublisher
 from ports.metrics import Metrics
 from ports.outbox import Message
-from ports.partitions import HeldPartitions
+from ports.partitions import HeldPartitions, LeaseLost, Share
 from ports.unit_of_work import UnitOfWork
 from service.event_messages import origin_of
-from service.retry import RetryPolicy
+from service.held_back import HeldBack
 from service.tracing import UNTRACED, TracedStep, Traces, trace_id_of
 from service.uncounted import UNCOUNTED
 
@@ -33,9 +33,9 @@ log = structlog.get_logger(__name__)
 # Every subscription held back is listed in each claim; with this many the topology is broken
 # for everybody, and nothing is lost by waiting.
 MOST_BLOCKED: Final = 10_000
-# How long a subscription is held back whose next message the broker would not take.
-HOLD_BACK: Final = RetryPolicy(base=0.5, cap=30.0)
-
+# A share that was found to hold so lately needs no second look: a worker that stalls loses it only
+# after several times as long.
+_LOOK_AGAIN: Final = timedelta(seconds=1)
 
 _HINTS: Final = {
     Delivery.UNROUTABLE: "no queue takes it: bind the consumer's queue to the exchange",
@@ -51,12 +51,6 @@ class _Round:
     blocked: dict[UUID, tuple[Message, Delivery | None]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Blocked:
-    until: datetime
-    failures: int
-
-
 class RelayOutbox:
     """Publishes what waits in the partitions this worker holds."""
 
@@ -67,7 +61,7 @@ class RelayOutbox:
         partitions: HeldPartitions,
         clock: Clock,
         *,
-        retry: RetryPolicy = HOLD_BACK,
+        held_back: HeldBack | None = None,
         batch_size: int = 500,
         metrics: Metrics = UNCOUNTED,
         traces: Traces = UNTRACED,
@@ -76,11 +70,10 @@ class RelayOutbox:
         self._publisher = publisher
         self._partitions = partitions
         self._clock = clock
-        self._retry = retry
+        self._held_back = held_back or HeldBack()
         self._batch_size = batch_size
         self._metrics = metrics
         self._traces = traces
-        self._blocked: dict[UUID, _Blocked] = {}
 
     async def run_once(self) -> int:
         """Publish one batch; returns how many messages are done with.
@@ -88,47 +81,38 @@ class RelayOutbox:
         Raises BrokerUnavailable, StorageUnavailable and LeaseLost; it may be called again.
         """
         now = self._clock.now()
-        held_back = [id_ for id_, blocked in self._blocked.items() if blocked.until > now]
+        held_back = self._held_back.at(now)
         share = self._partitions.held()
         if not share.partitions or len(held_back) >= MOST_BLOCKED:
             return 0
         async with self._unit_of_work() as uow:
             batch = await uow.outbox.claim(share, limit=self._batch_size, excluding=held_back)
         if len(batch) < self._batch_size:
-            self._forget_the_settled(batch)
+            present = {message.subscription_id for message in batch}
+            self._held_back.forget_all_but(present, share.partitions, now)
         if not batch:
             return 0
         outcome = _Round()
         try:
-            await self._publish(batch, outcome)
+            await self._publish(batch, outcome, share, looked_at=now)
         finally:
             await self._mark(outcome)
-        self._hold_back(outcome, batch)
+        self._note_who_waits(outcome, batch)
         return len(outcome.confirmed) + len(outcome.unrouted)
 
     async def idle_time(self) -> timedelta | None:
         """How long until a message that was held back is tried again; None without any."""
-        if not self._blocked:
-            return None
-        first = min(blocked.until for blocked in self._blocked.values())
-        return max(first - self._clock.now(), timedelta(0))
+        first = self._held_back.first(self._partitions.held().partitions)
+        return None if first is None else max(first - self._clock.now(), timedelta(0))
 
-    def _forget_the_settled(self, batch: Sequence[Message]) -> None:
-        """Forget who is held back no longer, and has nothing here any more: it was published by
-        another worker, to whom the partition has gone.
-        """
-        now, present = self._clock.now(), {message.subscription_id for message in batch}
-        self._blocked = {
-            id_: blocked
-            for id_, blocked in self._blocked.items()
-            if blocked.until > now or id_ in present
-        }
-
-    async def _publish(self, batch: Sequence[Message], outcome: _Round) -> None:
+    async def _publish(
+        self, batch: Sequence[Message], outcome: _Round, share: Share, looked_at: datetime
+    ) -> None:
         chains: dict[UUID, deque[Message]] = {}
         for message in batch:
             chains.setdefault(message.subscription_id, deque()).append(message)
         while chains:
+            looked_at = await self._look_again(share, looked_at)
             wave = [chain.popleft() for chain in chains.values()]
             traced = self._begin(wave)
             judged = await self._publisher.publish(wave)
@@ -143,6 +127,22 @@ class RelayOutbox:
                         outcome.blocked[message.subscription_id] = (message, other)
                         del chains[message.subscription_id]
             chains = {id_: chain for id_, chain in chains.items() if chain}
+
+    async def _look_again(self, share: Share, looked_at: datetime) -> datetime:
+        """Make sure, where it is not plain, that the share is still ours; returns when that was
+        last seen. Raises LeaseLost.
+
+        A worker that stalled for long would otherwise publish what its successor has published.
+        One that stalls right here still does: with the same ids, which consumers know.
+        """
+        held, now = self._partitions.held(), self._clock.now()
+        if held.epoch != share.epoch or not share.partitions <= held.partitions:
+            raise LeaseLost("partitions went to others while their messages were published")
+        if now - looked_at < _LOOK_AGAIN:
+            return looked_at
+        async with self._unit_of_work() as uow:
+            await uow.outbox.claim(share, limit=0)
+        return now
 
     def _begin(self, wave: Iterable[Message]) -> dict[UUID, TracedStep]:
         """A step of each message's trace, where somebody collects them."""
@@ -181,17 +181,14 @@ class RelayOutbox:
             await uow.outbox.mark_unrouted(outcome.unrouted, now)
             await uow.commit()
 
-    def _hold_back(self, outcome: _Round, batch: Iterable[Message]) -> None:
+    def _note_who_waits(self, outcome: _Round, batch: Iterable[Message]) -> None:
         now = self._clock.now()
         for subscription_id in {message.subscription_id for message in batch}:
             if subscription_id not in outcome.blocked:
-                self._blocked.pop(subscription_id, None)
+                self._held_back.release(subscription_id)
                 continue
-            before = self._blocked.get(subscription_id)
-            failures = before.failures + 1 if before else 1
-            until = now + self._retry.delay(failures)
-            self._blocked[subscription_id] = _Blocked(until, failures)
             message, delivery = outcome.blocked[subscription_id]
+            failures = self._held_back.add(message, now)
             log.warning(
                 "message_held_back",
                 message_id=str(message.id),

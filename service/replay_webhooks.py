@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -53,8 +53,11 @@ class ReplayWebhooks:
     async def __call__(self, query: WebhookQuery, *, dry_run: bool = False) -> Replay:
         """Make due again what fits the query; with `dry_run` only say what that is.
 
-        Raises StorageUnavailable.
+        Where it names neither events nor states, only what can be replayed is looked for: its limit
+        is not spent on the many that were applied. Raises StorageUnavailable.
         """
+        if query.event_ids is None and query.states is None:
+            query = replace(query, states=REPLAYABLE)
         async with self._unit_of_work() as uow:
             found = await uow.inbox.find(query)
             refused = dict.fromkeys(
@@ -69,7 +72,15 @@ class ReplayWebhooks:
                 else:
                     replayed.append(kept)
             if replayed and not dry_run:
-                await uow.inbox.replay([kept.event_id for kept in replayed])
+                done = await uow.inbox.replay(
+                    [kept.event_id for kept in replayed], states=REPLAYABLE
+                )
                 await uow.commit()
+                refused |= {
+                    kept.event_id: "was worked on meanwhile: look at it again"
+                    for kept in replayed
+                    if kept.event_id not in done
+                }
+                replayed = [kept for kept in replayed if kept.event_id in done]
                 log.warning("webhooks_replayed", event_ids=[kept.event_id for kept in replayed])
         return Replay(replayed, refused)

@@ -85,6 +85,7 @@ from service.change_plan import ChangePlan
 from service.ensure_customer import EnsureCustomer
 from service.event_messages import MESSAGE_TYPES
 from service.explain import Explain, Explanation
+from service.held_back import HeldBack
 from service.housekeeping import Housekeeping, Job
 from service.lanes import Lanes, PartOfShare
 from service.learn_prices import LearnPrices
@@ -186,10 +187,10 @@ def lookback(settings: Settings) -> timedelta:
 
 def jobs(settings: Settings, retention: ApplyRetention, reconcile: Reconcile) -> list[Job]:
     """What a worker does from time to time, from the settings."""
-    found = [Job("retention", _RETENTION_EVERY, retention)]
+    found = [Job("retention", _RETENTION_EVERY, lambda _: retention())]
     if settings.reconcile_interval_hours:
         every = timedelta(hours=settings.reconcile_interval_hours)
-        found.append(Job("reconcile", every, reconcile))
+        found.append(Job("reconcile", every, lambda progress: reconcile(progress=progress)))
     return found
 
 
@@ -352,6 +353,7 @@ class Container(containers.DeclarativeContainer):
             unit_of_work.provider,
             event_publisher,
             clock=clock,
+            held_back=providers.Singleton(HeldBack),
             metrics=metrics,
             traces=traces,
         ).provider,

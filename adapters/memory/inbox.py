@@ -122,16 +122,25 @@ class MemoryInbox:
         """How many webhooks are kept in each State and Outcome; those without any are left out."""
         return Counter(_kept(row).state for row in self._transaction.read().webhooks.values())
 
-    async def replay(self, event_ids: Collection[str]) -> None:
-        """Make these due at once, as if they had just come in."""
+    async def replay(
+        self, event_ids: Collection[str], *, states: Collection[str] | None = None
+    ) -> Collection[str]:
+        """Make these due at once, as if they had just come in; returns the ids of those."""
+
+        def fit(tables: Tables) -> list[str]:
+            rows = [tables.webhooks[id_] for id_ in event_ids if id_ in tables.webhooks]
+            fitting = (row for row in rows if states is None or _kept(row).state in states)
+            return [row.webhook.event_id for row in fitting]
+
+        found = fit(self._transaction.read())
 
         def write(tables: Tables) -> None:
-            for event_id in event_ids:
-                if event_id in tables.webhooks:
-                    webhook = tables.webhooks[event_id].webhook
-                    tables.webhooks[event_id] = WebhookRow(replace(webhook, attempts=0))
+            for event_id in fit(tables):
+                webhook = tables.webhooks[event_id].webhook
+                tables.webhooks[event_id] = WebhookRow(replace(webhook, attempts=0))
 
         self._transaction.write(write, wakes=Stage.INBOX)
+        return found
 
     def _pending(self, share: Share, excluding: Collection[str]) -> Sequence[WebhookRow]:
         return [

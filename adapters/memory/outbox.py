@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -42,20 +42,21 @@ class MemoryOutbox:
 
     async def mark_published(self, message_ids: Collection[UUID], at: datetime) -> None:
         """Note that the broker has confirmed exactly these."""
-        ids = set(message_ids)
-
-        def write(tables: Tables) -> None:
-            for id_ in ids & tables.messages.keys():
-                tables.messages[id_] = replace(tables.messages[id_], published_at=at)
-
-        self._transaction.write(write)
+        self._mark(message_ids, lambda row: replace(row, published_at=at))
 
     async def mark_unrouted(self, message_ids: Collection[UUID], at: datetime) -> None:
         """Note that no queue wanted exactly these, and that they are given up."""
+        self._mark(message_ids, lambda row: replace(row, unrouted_at=at))
+
+    def _mark(
+        self, message_ids: Collection[UUID], marked: Callable[[MessageRow], MessageRow]
+    ) -> None:
         ids = set(message_ids)
 
         def write(tables: Tables) -> None:
             for id_ in ids & tables.messages.keys():
-                tables.messages[id_] = replace(tables.messages[id_], unrouted_at=at)
+                row = tables.messages[id_]
+                if row.published_at is None and row.unrouted_at is None:
+                    tables.messages[id_] = marked(row)
 
         self._transaction.write(write)

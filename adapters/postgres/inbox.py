@@ -236,12 +236,20 @@ class PostgresInbox:
         )
         return {row.state: row.kept for row in rows}
 
-    async def replay(self, event_ids: Collection[str]) -> None:
-        """Make these due at once, as if they had just come in."""
-        await self._connection.execute(
+    async def replay(
+        self, event_ids: Collection[str], *, states: Collection[str] | None = None
+    ) -> Collection[str]:
+        """Make these due at once, as if they had just come in; returns the ids of those that are.
+
+        The conditions are the statement's own: whatever was looked at before may have been applied
+        or erased meanwhile, and a row that is locked is judged by what it is afterwards.
+        """
+        wanted = [t.c.event_id.in_(event_ids), t.c.payload.is_not(None)]
+        if states is not None:
+            wanted.append(STATE.in_(states))
+        replayed = await self._connection.scalars(
             sa.update(t)
-            # Its payload may just have been erased, and without one nothing can be done.
-            .where(t.c.event_id.in_(event_ids), t.c.payload.is_not(None))
+            .where(*wanted)
             .values(
                 processed=False,
                 processed_at=None,
@@ -252,8 +260,11 @@ class PostgresInbox:
                 waiting_for=None,
                 updated_at=sa.func.now(),
             )
+            .returning(t.c.event_id)
         )
+        found = replayed.all()
         await self._connection.execute(sa.select(sa.func.pg_notify(str(Stage.INBOX), "")))
+        return found
 
 
 def _row(verdict: Verdict) -> dict[str, object]:

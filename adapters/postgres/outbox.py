@@ -103,5 +103,9 @@ class PostgresOutbox:
         if message_ids:
             ids = sa.literal(list(message_ids), sa.ARRAY(sa.Uuid))
             await self._connection.execute(
-                sa.update(t).where(t.c.id == sa.any_(ids)).values(values)
+                sa.update(t)
+                .where(
+                    t.c.id == sa.any_(ids), t.c.published_at.is_(None), t.c.unrouted_at.is_(None)
+                )
+                .values(values)
             )

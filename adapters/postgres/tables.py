@@ -240,6 +240,7 @@ scheduled_jobs = sa.Table(
     metadata,
     sa.Column("name", sa.String(50), primary_key=True),
     sa.Column("due_at", _moment, nullable=False),
+    sa.Column("progress", sa.Text),
 )
 
 # What users were shown of changes of plan; a change is held to it. Amounts in minor units.

@@ -9,7 +9,7 @@ import msgspec
 
 from adapters.stripe import shapes
 from adapters.stripe.api import readable
-from adapters.stripe.translation import to_snapshot, user_of
+from adapters.stripe.translation import moment, to_snapshot, user_of
 from domain.money import Money
 from domain.plans import PriceList
 from ports.purchases import ProviderSubscription
@@ -194,6 +194,7 @@ def _to_subscription(seen: Subscription, prices: PriceList) -> ProviderSubscript
         price=_amount(price),
         item_ref=item.id if item else None,
         fingerprint=terms_of(seen.metadata),
+        created_at=moment(seen.created),
     )
 
 

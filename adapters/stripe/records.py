@@ -55,9 +55,13 @@ class StripeRecords:
                 return
             params["starting_after"] = page.data[-1].id
 
-    async def subscriptions(self) -> AsyncIterator[Sequence[ProviderSubscription]]:
-        """Every subscription, the newest first."""
+    async def subscriptions(
+        self, until: datetime | None = None
+    ) -> AsyncIterator[Sequence[ProviderSubscription]]:
+        """Every subscription that was created by then, the newest first."""
         params: SubscriptionListParams = {"status": "all", "limit": _PAGE}
+        if until is not None:
+            params["created"] = {"lte": int(until.timestamp())}
         while True:
             with any_failure_is_absence():
                 page = await self._api.call(self._v1.subscriptions.list_async, params)

@@ -39,6 +39,10 @@ class Storage(Protocol):
         """Let the time pass for which this worker is believed alive."""
         ...
 
+    async def marks(self, message_id: UUID) -> tuple[datetime | None, datetime | None]:
+        """When this message was published, and when it was given up as unrouted."""
+        ...
+
     def away(self) -> AbstractAsyncContextManager[None]:
         """Make the storage unreachable for a while."""
         ...
@@ -64,6 +68,10 @@ class MemoryStorage:
     async def let_expire(self, worker: UUID) -> None:
         if lease := self._store.workers.get(worker):
             lease.expires_at = datetime.min.replace(tzinfo=UTC)
+
+    async def marks(self, message_id: UUID) -> tuple[datetime | None, datetime | None]:
+        row = self._store.tables.messages[message_id]
+        return row.published_at, row.unrouted_at
 
     @contextlib.asynccontextmanager
     async def away(self) -> AsyncIterator[None]:
@@ -100,6 +108,17 @@ class PostgresStorage:
                 ),
                 {"worker": worker},
             )
+
+    async def marks(self, message_id: UUID) -> tuple[datetime | None, datetime | None]:
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                sa.text(
+                    "SELECT published_at, unrouted_at FROM payments.outbox_events WHERE id = :id"
+                ),
+                {"id": message_id},
+            )
+            row = found.one()
+        return row.published_at, row.unrouted_at
 
     @contextlib.asynccontextmanager
     async def away(self) -> AsyncIterator[None]:

@@ -419,8 +419,9 @@ async def test_a_replayed_webhook_is_as_if_it_had_just_come_in(
 ) -> None:
     worker = await one_in_every_state(storage)
     async with storage.unit_of_work() as uow:
-        await uow.inbox.replay([f"evt_{state}", "evt_unknown"])
+        replayed = await uow.inbox.replay([f"evt_{state}", "evt_unknown"])
         await uow.commit()
+    assert list(replayed) == [f"evt_{state}"]
 
     assert sorted(await claim(storage, worker)) == sorted({f"evt_{state}", "evt_pending"})
     async with storage.unit_of_work() as uow:
@@ -432,3 +433,35 @@ async def test_a_replayed_webhook_is_as_if_it_had_just_come_in(
         None,
         None,
     )
+
+
+@pytest.mark.parametrize("state", [*Outcome, *State])
+async def test_what_is_in_another_state_by_now_is_not_replayed(
+    storage: Storage, state: str
+) -> None:
+    await one_in_every_state(storage)
+    others = {str(other) for other in [*Outcome, *State]} - {state}
+
+    async with storage.unit_of_work() as uow:
+        replayed = await uow.inbox.replay([f"evt_{state}"], states=others)
+        await uow.commit()
+
+    assert list(replayed) == []
+    assert await found(storage, WebhookQuery(states=[state])) == [f"evt_{state}"]
+
+
+async def test_what_is_applied_between_the_look_and_the_replay_is_not_replayed(
+    storage: Storage,
+) -> None:
+    await record(storage, webhook("evt_1"))
+    worker = await lone_worker(storage)
+    claimed = await claim_one(storage, worker)
+    await settle(storage, Postponed(claimed.id, NOW, "no answer"))
+
+    async with storage.unit_of_work() as uow:
+        [kept] = await uow.inbox.find(WebhookQuery(states=[State.RETRYING]))
+        await settle(storage, Processed(claimed.id, Outcome.APPLIED))
+        assert list(await uow.inbox.replay([kept.event_id], states=[State.RETRYING])) == []
+        await uow.commit()
+
+    assert await claim(storage, worker) == []

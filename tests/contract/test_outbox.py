@@ -8,7 +8,7 @@ from domain.subscription import subscription_id
 from ports.partitions import LeaseLost, Share, partition_of
 from tests.contract.storages import Storage
 from tests.contract.workers import add, lone_worker, unpublished
-from tests.examples import NOW, keys_of_different_partitions, message
+from tests.examples import HOUR, NOW, keys_of_different_partitions, message
 
 
 async def test_messages_are_claimed_as_they_were_given_and_in_that_order(
@@ -104,6 +104,20 @@ async def test_exactly_the_messages_named_are_given_up_as_unrouted(storage: Stor
         await uow.commit()
 
     assert await unpublished(storage, worker) == [given[0], given[2]]
+
+
+@pytest.mark.parametrize("first", ["published", "unrouted"])
+async def test_what_is_done_with_stays_as_it_was_marked_first(storage: Storage, first: str) -> None:
+    given = message()
+    await add(storage, given)
+    for mark, at in ((first, NOW), ("published", NOW + HOUR), ("unrouted", NOW + HOUR)):
+        async with storage.unit_of_work() as uow:
+            marking = getattr(uow.outbox, f"mark_{mark}")
+            await marking([given.id], at)
+            await uow.commit()
+
+    expected = {"published": (NOW, None), "unrouted": (None, NOW)}
+    assert await storage.marks(given.id) == expected[first]
 
 
 async def test_marking_or_adding_nothing_changes_nothing(storage: Storage) -> None:

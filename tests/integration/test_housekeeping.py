@@ -4,11 +4,12 @@ import asyncio
 from datetime import timedelta
 
 import asyncpg
+import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.schedule import PostgresSchedule
 from ports.payment_provider import ProviderUnavailable
-from service.housekeeping import AGAIN, LEASE, Housekeeping, Job
+from service.housekeeping import AGAIN, LEASE, Housekeeping, Job, Progress, TurnLost
 
 DAY = timedelta(days=1)
 
@@ -20,7 +21,7 @@ class Counted:
         self.times = 0
         self.failure = failure
 
-    async def __call__(self) -> None:
+    async def __call__(self, progress: Progress) -> None:
         self.times += 1
         if self.failure is not None:
             raise self.failure
@@ -76,7 +77,7 @@ async def test_the_job_of_a_worker_that_died_goes_to_another(
 ) -> None:
     started, job = asyncio.Event(), Counted()
 
-    async def die() -> None:
+    async def die(progress: Progress) -> None:
         started.set()
         await asyncio.Event().wait()
 
@@ -104,3 +105,46 @@ async def test_a_database_that_is_away_is_waited_for(
     finally:
         await bystander.execute("ALTER TABLE payments.gone RENAME TO scheduled_jobs")
     assert await housekeeping.run_once() == 1
+
+
+async def test_a_job_that_is_cut_off_goes_on_where_it_was(
+    engine: AsyncEngine, bystander: asyncpg.Connection
+) -> None:
+    seen: list[str | None] = []
+
+    async def work(progress: Progress) -> None:
+        seen.append(progress.kept)
+        if progress.kept is None:
+            await progress.keep("half of it")
+            raise TimeoutError  # as when its time is up
+        await progress.keep(None)
+
+    for _ in range(3):
+        worker = Housekeeping(PostgresSchedule(engine), [Job("job", DAY, work)])
+        assert await worker.run_once() == 1
+        await let_pass(bystander, 1.1 * DAY)
+
+    assert seen == [None, "half of it", None]
+
+
+async def test_whoever_wakes_late_changes_nothing_of_the_turn_of_another(
+    engine: AsyncEngine, bystander: asyncpg.Connection
+) -> None:
+    schedule = PostgresSchedule(engine)
+    late = await schedule.take("job", lease=LEASE)
+    assert late is not None
+    await let_pass(bystander, LEASE)
+    now = await schedule.take("job", lease=LEASE)
+    assert now is not None
+
+    assert not await schedule.keep(late, "nonsense")
+    assert not await schedule.put_off(late, DAY)
+    with pytest.raises(TurnLost):
+        await Progress(schedule, late).keep("nonsense")
+    assert await seconds_to_go(bystander) <= LEASE.total_seconds()
+
+    assert await schedule.keep(now, "half of it")
+    assert await schedule.put_off(now, -DAY)
+    again = await schedule.take("job", lease=LEASE)
+    assert again is not None
+    assert again.progress == "half of it"

@@ -5,19 +5,22 @@ PostgreSQL, and the stand-in for Stripe behind its HTTP API.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import sqlalchemy as sa
 import stripe
 from dependency_injector import providers
 
 from domain.subscription import Status, Subscription, subscription_id
 from ports.inbox import WebhookQuery
 from ports.payment_provider import ProviderUnavailable
+from ports.provider_records import ProviderRecords
+from ports.purchases import ProviderSubscription
 from sandbox.stripe.server import StripeSandbox
 from service import cli, logs, settings
 from service.reconcile import Drifted, Finding, Reconciliation, Undelivered
@@ -35,9 +38,10 @@ class SandboxClock:
 
     def __init__(self, sandbox: StripeSandbox) -> None:
         self._sandbox = sandbox
+        self.later = timedelta(minutes=5)
 
     def now(self) -> datetime:
-        return datetime.fromtimestamp(self._sandbox.clock.now(), UTC) + timedelta(minutes=5)
+        return datetime.fromtimestamp(self._sandbox.clock.now(), UTC) + self.later
 
 
 class Service:
@@ -268,6 +272,47 @@ async def test_a_row_that_differs_is_mended_though_nothing_has_happened_since(
         assert after.facts == before[subscription.id].facts
 
 
+async def test_a_report_whose_payload_was_erased_is_made_anew(
+    service: Service, shop: Shop, price: stripe.Price
+) -> None:
+    subscription = await subscribe(shop, price)
+    await service.reconcile()
+    for _ in range(2):  # the first time the report becomes known
+        await service.corrupt(subscription.id, status="past_due")
+        result = await service.reconcile()
+        async with service.container.engine().begin() as connection:
+            await connection.execute(
+                sa.text("UPDATE payments.stripe_webhook_events SET payload = NULL WHERE processed")
+            )
+
+    assert (result.drifted, result.mended) == (1, 1)
+    assert await service.status(subscription.id) == Status.ACTIVE
+
+    await service.corrupt(subscription.id, status="past_due")
+    result = await service.reconcile()  # the third on this day, and all payloads are gone
+
+    assert (result.drifted, result.mended) == (1, 0)
+    assert await service.status(subscription.id) == Status.PAST_DUE
+
+
+async def test_what_has_just_changed_is_no_drift_and_a_minute_later_it_is(
+    service: Service, client: stripe.StripeClient, shop: Shop, price: stripe.Price
+) -> None:
+    subscription = await subscribe(shop, price)
+    await service.reconcile()
+    await client.v1.subscriptions.cancel_async(subscription.id)
+    clock = service.container.clock()
+    assert isinstance(clock, SandboxClock)
+
+    clock.later = timedelta(seconds=30)
+    result = await service.reconcile(dry_run=True)
+    assert (result.subscriptions, result.drifted) == (1, 0)
+
+    clock.later = timedelta(minutes=2)
+    result = await service.reconcile(dry_run=True)
+    assert (result.subscriptions, result.drifted) == (1, 1)
+
+
 async def test_what_is_kept_of_an_end_is_mended_too(
     service: Service, client: stripe.StripeClient, shop: Shop, price: stripe.Price
 ) -> None:
@@ -322,6 +367,52 @@ async def test_many_pages_are_looked_through(
     assert result.events > 200
     assert result.subscriptions == 105
     assert len(await service.subscriptions(*refs)) == 105
+
+
+class CutOff:
+    """Stripe's records, two subscriptions at a time: at the third the time is up."""
+
+    def __init__(self, records: ProviderRecords) -> None:
+        self.events = records.events
+        self._records = records
+
+    async def subscriptions(
+        self, until: datetime | None = None
+    ) -> AsyncIterator[Sequence[ProviderSubscription]]:
+        left = 2
+        async for page in self._records.subscriptions(until):
+            for one in page:
+                if not left:
+                    raise TimeoutError
+                left -= 1
+                yield [one]
+
+
+async def test_runs_that_are_cut_off_reach_the_oldest_in_the_end(
+    service: Service, stripe_sandbox: StripeSandbox, shop: Shop, price: stripe.Price
+) -> None:
+    refs = []
+    for _ in range(4):
+        refs.append((await subscribe(shop, price)).id)
+        await stripe_sandbox.advance(hours=1)
+    await service.reconcile()
+    for ref in refs:
+        await service.corrupt(ref, status="past_due")
+    container = service.container
+    records = CutOff(container.provider_records())
+    with container.provider_records.override(providers.Object(records)):
+        container.reconcile.reset()  # it has the records that were cut off by nobody
+        jobs = container.housekeeping()
+        for _ in range(3):
+            await jobs.run_once()
+            await service.work_off()
+            async with container.engine().begin() as connection:
+                await connection.execute(
+                    sa.text("UPDATE payments.scheduled_jobs SET due_at = now()")
+                )
+
+    subscriptions = await service.subscriptions(*refs)
+    assert {ref: subscriptions[ref].status for ref in refs} == dict.fromkeys(refs, "active")
 
 
 async def test_while_stripe_is_away_nothing_is_changed_and_later_it_goes_on(

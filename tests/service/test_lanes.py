@@ -13,6 +13,8 @@ import pytest
 from adapters.memory.event_publisher import MemoryEventPublisher
 from ports.event_publisher import BrokerUnavailable, Delivery
 from ports.outbox import Message
+from ports.partitions import HeldPartitions
+from service.held_back import HeldBack
 from service.lanes import BATCHES_IN_A_ROW, Lanes, PartOfShare
 from service.relay_outbox import RelayOutbox
 from tests.service.house import House
@@ -171,3 +173,56 @@ async def test_the_first_that_is_due_in_any_lane_ends_the_idle_time() -> None:
     assert await Lanes(Lane(later), [Lane(), Lane(soon)]).idle_time() == soon
     assert await Lanes(Lane(soon), [Lane(later)]).idle_time() == soon
     assert await Lanes(Lane(), [Lane()]).idle_time() is None
+
+
+class PickyBroker(MemoryEventPublisher):
+    """Takes nothing of `refused`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: set[str] = set()
+
+    async def publish(self, messages: Sequence[Message]) -> Mapping[UUID, Delivery]:
+        return {
+            message.id: Delivery.REFUSED
+            if message.ordering_key in self.refused
+            else Delivery.CONFIRMED
+            for message in messages
+        }
+
+
+async def test_what_a_lane_has_held_back_and_the_whole_has_published_is_waited_for_no_more() -> (
+    None
+):
+    house, broker, held_back = House(), PickyBroker(), HeldBack()
+    broker.refused.update(SUBSCRIPTIONS[30:])  # which the lanes come to, after the whole's batch
+
+    def relay(partitions: HeldPartitions) -> RelayOutbox:
+        return RelayOutbox(
+            house.unit_of_work,
+            broker,
+            partitions,
+            house.clock,
+            held_back=held_back,
+            batch_size=20,
+        )
+
+    parts = [PartOfShare(house.partitions, number, 2) for number in range(2)]
+    lanes = Lanes(relay(house.partitions), [relay(part) for part in parts], full=20)
+    for ref in SUBSCRIPTIONS:
+        await house.deliver(event("customer.subscription.created", subscription(ref)))
+    await house.work()
+    while await lanes.run_once():
+        pass
+    assert unpublished(house) == 10
+    idle = await lanes.idle_time()
+    assert idle is not None
+    assert idle > timedelta(0)
+
+    broker.refused.clear()
+    house.clock.advance(timedelta(minutes=1))
+    while await lanes.run_once():
+        pass
+
+    assert unpublished(house) == 0
+    assert await lanes.idle_time() is None

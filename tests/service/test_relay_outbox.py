@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from adapters.memory.event_publisher import MemoryEventPublisher
 from ports.event_publisher import BrokerUnavailable, Delivery
 from ports.outbox import Message
+from ports.partitions import LeaseLost
 from service.relay_outbox import RelayOutbox
 from tests.service.house import House
 from tests.stripe_payloads import START, event, invoice, subscription
@@ -162,3 +163,65 @@ async def test_a_message_goes_again_with_the_same_id_after_a_crash_before_the_ma
     await house.publish()
     first, again = house.published()
     assert first == again
+
+
+class Freezes(ScriptedPublisher):
+    """A broker whose first confirms reach a process that has just been stopped for a while."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self.meanwhile = meanwhile
+
+    async def publish(self, messages: Sequence[Message]) -> Mapping[UUID, Delivery]:
+        judged = await super().publish(messages)
+        if len(self.waves) == 1:
+            await self.meanwhile()
+        return judged
+
+
+async def stalled(*, renews: bool) -> tuple[House, House, ScriptedPublisher]:
+    """A house that stalls with claimed messages, and the one that has taken over, at the end."""
+
+    async def take_over() -> None:
+        house.clock.advance(timedelta(minutes=1))
+        await successor.partitions.renew()
+        await successor.publish()
+        if renews:
+            await house.partitions.renew()
+
+    publisher = Freezes(take_over)
+    house = await house_with(publisher)
+    successor = House(store=house.store, clock=house.clock)
+    with pytest.raises(LeaseLost):
+        await house.relay.run_once()
+    return house, successor, publisher
+
+
+@pytest.mark.parametrize("renews", [False, True], ids=["unaware", "aware"])
+async def test_a_worker_that_was_replaced_publishes_no_further_wave(renews: bool) -> None:
+    house, successor, publisher = await stalled(renews=renews)
+
+    assert publisher.waves == [["sub_1:1"]]
+    assert len(successor.published()) == 3
+    assert set(marks(house).values()) == {"published"}
+
+
+async def test_a_late_mark_leaves_what_the_successor_has_marked() -> None:
+    house = await house_with(ScriptedPublisher())
+    first = next(iter(house.store.tables.messages))
+
+    async def take_over() -> None:
+        house.clock.advance(timedelta(minutes=1))
+        await successor.partitions.renew()
+        await successor.publish()
+        taken_at.append(house.clock.now())
+        house.clock.advance(timedelta(minutes=1))
+
+    taken_at: list[datetime] = []
+    successor = House(store=house.store, clock=house.clock)
+    frozen = RelayOutbox(house.unit_of_work, Freezes(take_over), house.partitions, house.clock)
+    with pytest.raises(LeaseLost):
+        await frozen.run_once()
+
+    row = house.store.tables.messages[first]
+    assert (row.published_at, row.unrouted_at) == (taken_at[0], None)

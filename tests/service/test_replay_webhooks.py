@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
-from ports.inbox import WebhookQuery
+from adapters.memory.inbox import MemoryInbox
+from adapters.memory.unit_of_work import MemoryUnitOfWork
+from ports.inbox import KeptWebhook, WebhookQuery
 from ports.payment_provider import ProviderCustomer
 from service.replay_webhooks import ReplayWebhooks
 from tests.service.house import House
@@ -53,6 +57,45 @@ async def test_what_was_applied_or_never_came_is_refused_with_the_reason() -> No
     assert set(found.refused) == {applied["id"], "evt_unknown"}
 
 
+async def test_a_type_alone_finds_the_dead_behind_any_number_of_applied_ones() -> None:
+    house, dead, _ = await house_with_a_dead_and_an_applied()
+    replay = await ReplayWebhooks(house.unit_of_work)(WebhookQuery(event_type=CREATED, limit=1))
+    assert [kept.event_id for kept in replay.replayed] == [dead["id"]]
+    assert replay.refused == {}
+
+
 async def test_the_states_are_counted() -> None:
     house, _, _ = await house_with_a_dead_and_an_applied()
     assert await ReplayWebhooks(house.unit_of_work).count() == {"dead": 1, "applied": 1}
+
+
+async def test_what_a_worker_applies_meanwhile_is_refused_and_told_of_once() -> None:
+    house = House()
+    customer = house.provider.customers.pop("cus_1")
+    trial = subscription(status="trialing", user_id=None)
+    ending = event("customer.subscription.trial_will_end", trial)
+    await house.run(event(CREATED, trial), ending)
+    assert house.outcomes([ending]) == [None], "nobody knows yet whose it is"
+    house.provider.customers["cus_1"] = customer
+
+    class Slow(MemoryInbox):
+        async def find(self, query: WebhookQuery) -> Sequence[KeptWebhook]:
+            found = await super().find(query)
+            house.clock.advance(timedelta(days=1))
+            await house.run()  # as the worker that was quicker
+            return found
+
+    class Operator(MemoryUnitOfWork):
+        async def __aenter__(self) -> Operator:
+            await super().__aenter__()
+            assert self._transaction is not None
+            self.inbox = Slow(self._transaction)
+            return self
+
+    replay = await ReplayWebhooks(lambda: Operator(house.store))(
+        WebhookQuery(event_ids=[ending["id"]])
+    )
+    await house.run()
+
+    assert (list(replay.replayed), set(replay.refused)) == ([], {ending["id"]})
+    assert house.told().count("subscription.trial_ending") == 1

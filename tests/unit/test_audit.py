@@ -27,6 +27,10 @@ def audit() -> ModuleType:
         "-----BEGIN RSA " + "PRIVATE KEY-----",
         "url = postgresql://payments:" + "correcthorse" + "@db.internal/payments",
         "token = ghp_" + "a1B2c3D4e5F6" * 3,
+        "url = postgresql://payments:" + "correcthorse" + "@postgres.internal/payments",
+        "url = amqp://payments:" + "correcthorse" + "@hosted.example.io/",
+        "a = amqp://a:b@localhost; b = amqp://payments:" + "correcthorse" + "@mq.internal/",
+        "token = ghp_" + "a1B2c3D4e5F6" * 3 + " # of root@localhost",
     ],
 )
 def test_a_secret_in_a_file_is_found_and_not_quoted(
@@ -35,7 +39,7 @@ def test_a_secret_in_a_file_is_found_and_not_quoted(
     file = tmp_path / "settings.py"
     file.write_text(f"nothing = 1\n{secret}\n")
 
-    (found,) = audit.secrets([file])
+    found, *_ = audit.secrets([file])
 
     assert f"{file}:2" in found
     assert "a1B2" not in found

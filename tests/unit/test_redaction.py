@@ -24,6 +24,7 @@ def test_no_address_is_left_whole(local: str, domain: str, before: str, after: s
         "whsec_canaryCANARYcanary",
         "postgresql://payments:" + "canary@db.internal/payments",
         "amqps://user:" + "p%40canary:x@mq/",
+        "postgresql://payments:" + "p@canary@db.internal/payments",
         "eyJhbGciOi." + "eyJzdWIiOi.canary_signature-x",
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service import settings, wiring
+from service.relay_outbox import RelayOutbox
 from service.worker import Worker
 
 ENVIRONMENT = {
@@ -49,6 +50,14 @@ def test_what_users_do_takes_no_connection_from_webhooks_and_workers(
 def test_a_worker_is_built_from_the_settings_of_a_worker_alone() -> None:
     container = wiring.Container(settings=settings.load("worker", ENVIRONMENT))
     assert isinstance(container.worker(), Worker)
+
+
+async def test_the_lanes_of_a_relay_hold_back_as_one(container: wiring.Container) -> None:
+    lanes = container.relay_outbox()
+    relays = [stage for stage in (lanes._whole, *lanes._lanes) if isinstance(stage, RelayOutbox)]
+
+    assert len(relays) == 3
+    assert len({id(relay._held_back) for relay in relays}) == 1
 
 
 def test_the_price_list_has_the_amounts_of_the_settings() -> None:
