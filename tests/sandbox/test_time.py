@@ -6,6 +6,7 @@ import pytest
 import stripe
 
 from sandbox.stripe.server import StripeSandbox
+from tests.sandbox.conftest import START
 from tests.sandbox.receiver import Receiver
 from tests.sandbox.shop import Shop
 
@@ -72,6 +73,45 @@ async def test_the_notice_comes_three_days_before_the_trial_ends(
     assert subscription.trial_end is not None
     assert notice["created"] == subscription.trial_end - 3 * DAY
     assert notice["request"] == {"id": None, "idempotency_key": None}
+
+
+async def test_what_a_running_clock_comes_to_late_happens_at_its_time(
+    stripe_sandbox: StripeSandbox, client: stripe.StripeClient, receiver: Receiver, shop: Shop
+) -> None:
+    """As after a busy minute, or a laptop's sleep: notice, renewal and end are not passed over."""
+    price = await shop.price()
+    trial = await shop.subscription(await shop.customer(), price, trial_period_days=30)
+    leaving = await shop.subscription(await shop.customer(), price)
+    await client.v1.subscriptions.update_async(leaving.id, {"cancel_at": START + 5 * DAY})
+    resting = await shop.subscription(await shop.customer(), price)
+    pause: stripe.params.SubscriptionUpdateParams = {
+        "pause_collection": {"behavior": "void", "resumes_at": START + 6 * DAY}
+    }
+    await client.v1.subscriptions.update_async(resting.id, pause)
+    late = START + 40 * DAY
+    stripe_sandbox.clock.hold(late)
+    stripe_sandbox._do_due()
+    assert stripe_sandbox.clock.now() == late
+    await stripe_sandbox.settle()
+    told = [
+        (event["type"], event["created"])
+        for event in receiver.events
+        if event["data"]["object"]["id"] == trial.id
+    ]
+    assert told[1:] == [
+        ("customer.subscription.trial_will_end", START + 27 * DAY),
+        ("customer.subscription.updated", START + 30 * DAY),
+    ]
+    shown = {s.id: s for s in await _all(client)}
+    assert shown[trial.id].status == "active"
+    assert (shown[leaving.id].status, shown[leaving.id].ended_at) == ("canceled", START + 5 * DAY)
+    assert shown[resting.id].pause_collection is None
+    assert shown[resting.id]["items"].data[0].current_period_end > late
+    assert receiver.types.count("invoice.upcoming") == 2
+
+
+async def _all(client: stripe.StripeClient) -> list[stripe.Subscription]:
+    return (await client.v1.subscriptions.list_async({"status": "all"})).data
 
 
 async def test_the_notice_comes_at_once_where_the_trial_is_shorter(
