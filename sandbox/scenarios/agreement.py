@@ -79,6 +79,7 @@ async def _compare(platform: Platform) -> list[str]:
     views = {id_: view for seen in platform.users.view.users.values() for id_, view in seen.items()}
     for ref in sorted(true.keys() | rows.keys()):
         found += _differences(ref, true.get(ref), rows.get(ref), views)
+    found += [f"the users service refused a message: {why}" for why in platform.users.dead_letters]
     return found
 
 
