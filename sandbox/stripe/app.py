@@ -58,11 +58,17 @@ class App:
     """One sandbox as an ASGI application."""
 
     def __init__(
-        self, world: World, remote: control.Control, inspect: Inspect | None = None
+        self,
+        world: World,
+        remote: control.Control,
+        inspect: Inspect | None = None,
+        record: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._world = world
         self._control = remote
         self._inspect = inspect
+        # Awaited before anything that changed something is answered.
+        self._record = record
         self.keys = IdempotencyKeys()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,6 +76,8 @@ class App:
             return
         request = await _receive(scope, receive)
         answer = await self._answer(request)
+        if self._record is not None and request.method not in _READING:
+            await self._record()
         await _send(answer, send)
 
     async def _answer(self, request: Request) -> Answer:
@@ -222,6 +230,7 @@ class _Reader:
         return Call(params, self.request_id, self.key, self.publishable)
 
 
+_READING = ("GET", "HEAD", "OPTIONS")
 _CROSS_ORIGIN = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Headers": "*",

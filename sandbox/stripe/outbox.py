@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
@@ -76,11 +76,14 @@ class Outbox:
         now: Callable[[], Seconds],
         signing_time: Callable[[], float],
         inspect: Callable[[Any], None] | None = None,
+        record: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
         self._now = now
         self._signing_time = signing_time
         self._inspect = inspect
+        # Awaited before anything leaves, so that nothing is told that might be forgotten.
+        self._record = record
         self._http: httpx.AsyncClient | None = None
         self._turn = asyncio.Lock()
         self.deliveries: list[Delivery] = []
@@ -145,6 +148,8 @@ class Outbox:
         count = 0
         async with self._turn:
             while due := self._due():
+                if self._record is not None:
+                    await self._record()
                 count += len(due)
                 for start in range(0, len(due), self.concurrency):
                     batch = due[start : start + self.concurrency]

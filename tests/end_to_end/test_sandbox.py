@@ -11,6 +11,7 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ import httpx
 import psutil
 import pytest
 
+from sandbox import platform
+from sandbox.platform import Options
+from sandbox.scenarios.agreement import disagreements
 from sandbox.users_service import QUEUE
 from tests.end_to_end.processes import PAYMENTS
 
@@ -142,6 +146,25 @@ async def test_it_starts_on_what_it_is_given_and_goes_on_after_a_restart(
                 await browser.post("/sandbox/clock", json={"days": 31})
                 await _until_told_more(browser, after["usersView"]["subscriptions"][0]["version"])
             assert await again.end(signal.SIGTERM) == 0
+
+
+async def test_killed_right_after_a_jump_it_goes_on_in_agreement(
+    database_url: str, broker: str, tmp_path: Path
+) -> None:
+    """As after a power loss: what the service was told, Stripe still knows."""
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": broker}
+    async with running(tmp_path, **given) as sandbox:
+        async with httpx.AsyncClient(base_url=sandbox.address, timeout=30) as browser:
+            await _subscribe(browser)
+            jumped = (await browser.post("/sandbox/clock", json={"days": 181})).json()
+        sandbox.process.kill()
+        await sandbox.process.wait()
+    async with platform.start(Options(data=tmp_path, environment=given)) as again:
+        now = datetime.fromtimestamp(again.stripe.clock.now(), UTC)
+        assert now >= datetime.fromisoformat(jumped["stripe"]["now"])
+        (subscription,) = again.stripe.world.store.all("subscription")
+        assert subscription["status"] == "active"
+        assert await disagreements(again) == []
 
 
 async def test_on_a_bare_machine_it_brings_its_own_servers_and_takes_them_along(
