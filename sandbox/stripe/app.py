@@ -75,6 +75,8 @@ class App:
         if scope["type"] != "http":
             return
         request = await _receive(scope, receive)
+        if request is None:
+            return
         answer = await self._answer(request)
         if self._record is not None and request.method not in _READING:
             await self._record()
@@ -270,10 +272,13 @@ def _masked(key: str) -> str:
     return f"{key[:8]}{'*' * max(0, len(key) - 12)}{key[-4:]}" if len(key) > 12 else "*" * len(key)
 
 
-async def _receive(scope: Scope, receive: Receive) -> Request:
+async def _receive(scope: Scope, receive: Receive) -> Request | None:
+    """The request; None where whoever sent it went away before it was complete."""
     body = b""
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += message.get("body", b"")
         if not message.get("more_body"):
             break

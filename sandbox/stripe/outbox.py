@@ -122,7 +122,7 @@ class Outbox:
         self.news.set()
 
     def hold(self) -> None:
-        """Keep everything back until `release`."""
+        """Keep everything back until `release`, attempts that are due again included."""
         self.holding = True
 
     def release(self, order: Order = "created") -> None:
@@ -140,7 +140,9 @@ class Outbox:
         self.news.set()
 
     def next_due(self) -> Seconds | None:
-        """When the next delivery is due."""
+        """When the next delivery is due; none is while everything is kept back."""
+        if self.holding:
+            return None
         return min((d.due for d in self._open if d.state == "waiting"), default=None)
 
     async def deliver_due(self) -> int:
@@ -194,12 +196,16 @@ class Outbox:
         self.news.set()
 
     def _due(self) -> list[Delivery]:
+        if self.holding:
+            return []
         now = self._now()
         return sorted(
             (d for d in self._open if d.state == "waiting" and d.due <= now), key=lambda d: d.due
         )
 
     async def _attempt(self, delivery: Delivery) -> None:
+        if self.holding:  # since it was found to be due
+            return
         event, endpoint = self._store.find(delivery.event), self._store.find(delivery.endpoint)
         if event is None or endpoint is None or endpoint["status"] != "enabled":
             delivery.state, delivery.answer = "failed", "the endpoint is gone"

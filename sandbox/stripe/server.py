@@ -67,7 +67,7 @@ class StripeSandbox:
         self.world = World(
             Ids(seed), self.clock, api_key, publishable_key, self.outbox, store=store
         )
-        self.control = Control(self.world, self.advance_to)
+        self.control = Control(self.world, self.advance, self.advance_to)
         self.app = App(self.world, self.control, inspect, self._record)
         self.api_key = api_key
         self.publishable_key = publishable_key
@@ -150,9 +150,13 @@ class StripeSandbox:
         return endpoint
 
     async def advance(self, *, days: float = 0, hours: float = 0, seconds: Seconds = 0) -> None:
-        """Let so much time pass at once, with all that happens in it."""
+        """Let so much time pass at once, with all that happens in it.
+
+        Several at the same time add up.
+        """
         passed = int(days * 24 * 60 * 60 + hours * 60 * 60) + seconds
-        await self.advance_to(self.clock.now() + passed)
+        async with self._jumping:
+            await self._jump(self.clock.now() + passed)
 
     async def advance_to(self, moment: Seconds) -> None:
         """Let time pass until this moment: whatever is due happens at its time, in order.
@@ -160,16 +164,7 @@ class StripeSandbox:
         Webhooks of one moment have been sent, and their answers received, before the next.
         """
         async with self._jumping:
-            try:
-                await self.outbox.deliver_due()
-                while (due := self._next_due()) is not None and due <= moment:
-                    self.clock.hold(due)
-                    self._do_due()
-                    await self.outbox.deliver_due()
-                self.clock.hold(moment)
-            finally:
-                self.clock.release()
-        await self._record()
+            await self._jump(moment)
 
     async def settle(self) -> None:
         """Wait until every webhook that is due has been answered."""
@@ -221,6 +216,18 @@ class StripeSandbox:
         self.app.keys.load(snapshot["keys"])
         self.clock.hold(snapshot["now"])
         self.clock.release()
+
+    async def _jump(self, moment: Seconds) -> None:
+        try:
+            await self.outbox.deliver_due()
+            while (due := self._next_due()) is not None and due <= moment:
+                self.clock.hold(due)
+                self._do_due()
+                await self.outbox.deliver_due()
+            self.clock.hold(moment)
+        finally:
+            self.clock.release()
+        await self._record()
 
     def _next_due(self) -> Seconds | None:
         dues = (self.world.timers.next_due(MAIN), self.outbox.next_due())

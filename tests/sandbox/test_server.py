@@ -73,6 +73,24 @@ def test_it_refuses_to_play_with_a_live_key() -> None:
         StripeSandbox(api_key="sk_live_0123456789")
 
 
+async def test_a_request_that_breaks_off_is_not_executed(tmp_path: Path) -> None:
+    """Its first half would be another request."""
+    async with StripeSandbox() as sandbox:
+        port = int(sandbox.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = (
+            "POST /v1/customers HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+            f"Authorization: Bearer {sandbox.api_key}\r\n\r\nname=Jenny"
+        )
+        writer.write(head.encode())
+        await writer.drain()
+        writer.write_eof()
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+    assert list(sandbox.world.store.all("customer")) == []
+
+
 async def test_a_taken_port_is_an_error() -> None:
     async with StripeSandbox() as sandbox:
         port = int(sandbox.url.rpartition(":")[2])

@@ -1,7 +1,9 @@
 """What time makes of subscriptions, on the sandbox's clock and on test clocks."""
 
+import asyncio
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 import stripe
 
@@ -256,6 +258,55 @@ async def test_a_scheduled_cancellation_happens_at_the_end_of_the_period(
     ended = await client.v1.subscriptions.retrieve_async(subscription.id)
     assert (ended.status, ended.ended_at) == ("canceled", end)
     assert len((await client.v1.invoices.list_async({"subscription": subscription.id})).data) == 1
+
+
+@pytest.mark.parametrize("change", ["interval", "trial"])
+async def test_a_cancellation_at_the_end_of_the_period_moves_with_it(
+    stripe_sandbox: StripeSandbox, client: stripe.StripeClient, shop: Shop, change: str
+) -> None:
+    subscription = await shop.subscription(
+        await shop.customer(), await shop.price(), cancel_at_period_end=True
+    )
+    item = subscription["items"].data[0]
+    changed: stripe.params.SubscriptionUpdateParams = {"trial_end": START + 90 * DAY}
+    if change == "interval":
+        yearly = await shop.price(10_000, "year")
+        changed = {"items": [{"id": item.id, "price": yearly.id}]}
+    moved = await client.v1.subscriptions.update_async(subscription.id, changed)
+    end = moved["items"].data[0].current_period_end
+    assert moved.cancel_at == end > item.current_period_end
+    await stripe_sandbox.advance_to(end - 1)
+    assert (await client.v1.subscriptions.retrieve_async(subscription.id)).status != "canceled"
+    await stripe_sandbox.advance_to(end)
+    ended = await client.v1.subscriptions.retrieve_async(subscription.id)
+    assert (ended.status, ended.ended_at) == ("canceled", end)
+
+
+async def test_a_renewal_tells_the_period_that_was(
+    stripe_sandbox: StripeSandbox, receiver: Receiver, shop: Shop
+) -> None:
+    subscription = await shop.subscription(await shop.customer(), await shop.price())
+    await stripe_sandbox.advance(days=31)
+    renewal = next(
+        event["data"]
+        for event in receiver.events[::-1]
+        if event["type"] == "customer.subscription.updated"
+    )
+    before = subscription["items"].data[0]
+    (told,) = renewal["previous_attributes"]["items"]["data"]
+    assert told["current_period_end"] == before.current_period_end
+    assert renewal["previous_attributes"]["latest_invoice"] == subscription.latest_invoice
+    (now,) = renewal["object"]["items"]["data"]
+    assert now["current_period_start"] == before.current_period_end
+
+
+async def test_jumps_at_the_same_time_add_up(stripe_sandbox: StripeSandbox) -> None:
+    await asyncio.gather(*(stripe_sandbox.advance(days=days) for days in (1, 2, 3)))
+    assert stripe_sandbox.clock.now() == START + 6 * DAY
+    url = f"{stripe_sandbox.url}/sandbox/clock/advance"
+    async with httpx.AsyncClient(trust_env=False) as http:
+        await asyncio.gather(*(http.post(url, json={"seconds": DAY}) for _ in range(2)))
+    assert stripe_sandbox.clock.now() == START + 8 * DAY
 
 
 async def test_a_cancellation_that_was_withdrawn_does_not_happen(
