@@ -294,6 +294,53 @@ async def test_an_outage_needs_a_broker_and_says_so(tmp_path: Path) -> None:
     assert "install rabbitmq-server" in output
 
 
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"DATABASE_URL": "postgresql:///payments?host=/run/postgresql"}, "names no host"),
+        ({"RABBITMQ_URL": "amqps://guest:secret@broker.example/"}, "not into amqps"),
+    ],
+)
+async def test_an_outage_says_which_server_it_cannot_cut_off(
+    given: dict[str, str], why: str, tmp_path: Path
+) -> None:
+    given = {"RABBITMQ_URL": "amqp://guest@127.0.0.1:1/", **given}
+    status, output = await play("outage", "--json", "--data", str(tmp_path), **given)
+    assert status == 3
+    (line,) = output.splitlines()
+    assert "cannot lose the server of" in json.loads(line)["what"]
+    assert why in line
+    assert "secret" not in output
+
+
+async def test_a_scenario_that_cannot_start_says_so_in_a_line(tmp_path: Path) -> None:
+    given = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere"}
+    status, output = await play(
+        "decline", "--json", "--data", str(tmp_path), RABBITMQ_URL="in-process", **given
+    )
+    assert status == 1
+    last = json.loads(output.splitlines()[-1])
+    assert last["what"].startswith("FAILED: ServerError: the database cannot be used")
+
+
+async def test_two_do_not_share_a_database(database_url: str, tmp_path: Path) -> None:
+    """Not even a scenario: each Stripe would know nothing of the other's rows."""
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": "in-process"}
+    async with running(tmp_path / "one", **given) as sandbox:
+        other = await start("--data", str(tmp_path / "other"), **given)
+        output = (await other.communicate())[0].decode()
+        assert other.returncode == 1
+        holder = f"payments sandbox, pid {sandbox.process.pid} on "
+        assert f"another sandbox works on this database ({holder}" in output
+        assert "set DATABASE_URL to another one" in output
+        status, told = await play("decline", "--data", str(tmp_path / "other"), **given)
+        assert status == 1
+        assert "another sandbox works on this database" in told
+        assert await sandbox.end() == 0
+    status, told = await play("decline", "--data", str(tmp_path / "other"), **given)
+    assert status == 0, told
+
+
 async def test_an_interrupted_scenario_cleans_up(database_url: str, tmp_path: Path) -> None:
     given = {"DATABASE_URL": database_url, "RABBITMQ_URL": "in-process"}
     process = await start("--data", str(tmp_path), "--scenario", "storm", **given)
