@@ -270,9 +270,12 @@ async def test_once_means_the_life_of_a_subscription_and_no_more(
     assert not _found(tmp_path, "scenario-*"), "a scenario leaves nothing behind"
 
 
-@pytest.mark.parametrize("scenario", ["decline", "three-d-secure", "outage"])
+@pytest.mark.parametrize(
+    ("scenario", "subscriptions"),
+    [("lifecycle", 1), ("decline", 2), ("three-d-secure", 2), ("outage", 2)],
+)
 async def test_a_scenario_ends_with_all_sides_agreeing(
-    scenario: str, database_url: str, rabbitmq_url: str, tmp_path: Path
+    scenario: str, subscriptions: int, database_url: str, rabbitmq_url: str, tmp_path: Path
 ) -> None:
     given = {"DATABASE_URL": database_url, "RABBITMQ_URL": rabbitmq_url}
     status, output = await play(scenario, "--json", "--data", str(tmp_path), **given)
@@ -283,7 +286,7 @@ async def test_a_scenario_ends_with_all_sides_agreeing(
     assert (lines[-1]["agree"], lines[-1]["differences"], lines[-1]["subscriptions"]) == (
         True,
         [],
-        2,
+        subscriptions,
     )
 
 
