@@ -7,7 +7,8 @@ the scenario `lifecycle` instead of waiting for Ctrl-C.
 
 Exit statuses: 0 all is well; 1 something failed, or Stripe, the tables and the users service
 differ after a scenario; 2 it was called wrongly, or with a live key; 3 the scenario cannot be
-played here (`outage` without a broker); 130 a scenario was interrupted.
+played here (`outage` without a broker, or on servers that it cannot cut off); 130 a scenario was
+interrupted.
 """
 
 from __future__ import annotations

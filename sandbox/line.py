@@ -74,19 +74,35 @@ async def line_to(url: str) -> AsyncIterator[tuple[Line, str]]:
 
     Raises ValueError for a URL that names no host, or another protocol.
     """
-    parts = urlsplit(url)
-    scheme = parts.scheme.partition("+")[0]
-    if parts.hostname is None or scheme not in _PORTS:
-        raise ValueError(f"{parts.scheme} URLs without a host cannot be cut off")
-    line = Line(parts.hostname, parts.port or _PORTS[scheme])
+    line = Line(*_target_of(url))
     server = await asyncio.start_server(line.accept, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
+    parts = urlsplit(url)
     credentials, at, _ = parts.netloc.rpartition("@")
     try:
         yield line, parts._replace(netloc=f"{credentials}{at}127.0.0.1:{port}").geturl()
     finally:
         server.close()
         line.drop()
+
+
+def why_it_cannot_be_cut(url: str) -> str | None:
+    """What stands in the way of a line to the server of a URL; None where nothing does."""
+    try:
+        _target_of(url)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _target_of(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    scheme = parts.scheme.partition("+")[0]
+    if scheme not in _PORTS:
+        raise ValueError(f"a line can be put only into {', '.join(_PORTS)}, not into {scheme}")
+    if parts.hostname is None:
+        raise ValueError("it names no host, so that there is no TCP connection to cut")
+    return parts.hostname, parts.port or _PORTS[scheme]
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import fcntl
 import logging
+import os
 import secrets
 import socket
 import time
@@ -21,6 +22,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
 import httpx
 from aio_pika.exceptions import AMQPError
 from dependency_injector import providers
@@ -47,6 +49,14 @@ _DEVELOPMENT: Final = "http://localhost:5173"
 # How Stripe knows our endpoint again after a restart, whatever its port is then.
 _ENDPOINT: Final = "Payments"
 _PATIENCE: Final = 60.0  # seconds for a server of ours to answer
+# Of one database; any number will do that nobody else takes: "sandbox" in ASCII.
+_LOCK: Final = 0x73616E64626F78
+_HOLDER: Final = (
+    "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid)"
+    " WHERE locktype = 'advisory' AND granted AND database ="
+    " (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND (classid::bigint << 32) + objid::bigint = $1"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +96,7 @@ class Platform:
 
 
 class AlreadyRunning(Exception):
-    """Another sandbox works on the same data."""
+    """Another sandbox works on the same data, or on the same database."""
 
 
 class StripesClock:
@@ -133,7 +143,9 @@ async def start(options: Options) -> AsyncIterator[Platform]:
             "RABBITMQ_URL": broker_url or f"amqp://{IN_PROCESS}",
             "LOG_LEVEL": options.environment.get("LOG_LEVEL", "warning"),
         }
-        await asyncio.to_thread(wiring.migrate, settings.load("migrate", environment))
+        migrating = settings.load("migrate", environment)
+        await running.enter_async_context(_alone_on(given_database, options.data))
+        await asyncio.to_thread(wiring.migrate, migrating)
         container = wiring.Container(settings=settings.load("serve", environment))
         container.clock.override(providers.Object(StripesClock(stripe)))
         await container.sync_catalog()()
@@ -200,6 +212,36 @@ def _alone_in(folder: Path) -> Iterator[None]:
                 f"another sandbox works on {folder}: stop it, or choose another folder with --data"
             ) from None
         yield
+
+
+@asynccontextmanager
+async def _alone_on(database_url: str, data: Path) -> AsyncIterator[None]:
+    """Hold a database for this sandbox: another one's Stripe would know nothing of its rows."""
+    who = f"payments sandbox, pid {os.getpid()} on {socket.gethostname()}, {data}"
+    try:
+        connection = await asyncpg.connect(
+            database_url.replace("+asyncpg", ""),
+            timeout=_PATIENCE,
+            # PostgreSQL keeps so many bytes of a name.
+            server_settings={"application_name": who.encode("ascii", "replace")[:63].decode()},
+        )
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise ServerError(
+            f"the database cannot be used: {error!r}. Set DATABASE_URL to one that can, or unset "
+            "it for a private one"
+        ) from None
+    try:
+        if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+            holder = await connection.fetchval(_HOLDER, _LOCK)
+            raise AlreadyRunning(
+                f"another sandbox works on this database ({holder}): stop it, or set DATABASE_URL "
+                "to another one"
+            )
+        yield
+    finally:
+        # Gone already where the server is, and the lock with it.
+        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await connection.close(timeout=_PATIENCE)
 
 
 async def _stripe(options: Options, state: Path, running: AsyncExitStack) -> StripeSandbox:

@@ -14,11 +14,12 @@ import json
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 import aio_pika
+import msgspec
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
@@ -30,8 +31,16 @@ QUEUE = "users.payments"
 GRANTING = frozenset({"trialing", "active", "past_due"})
 
 
-class GapError(Exception):
+class RefusedError(Exception):
+    """A message that is not taken in, and goes to the dead letters."""
+
+
+class GapError(RefusedError):
     """A message of this subscription is missing before this one."""
+
+
+class MalformedError(RefusedError):
+    """A message is not what the contract says."""
 
 
 @dataclass(slots=True)
@@ -58,22 +67,22 @@ class UsersView:
         What a gap hides comes with the next snapshot, for which `payments republish` asks.
         """
         data = message["data"]
-        subscriptions = self.users.setdefault(data["userId"], {})
-        view = subscriptions.setdefault(data["subscriptionId"], SubscriptionView())
+        user, subscription = data["userId"], data["subscriptionId"]
+        # What is refused half-way must leave nothing behind: only a copy is changed.
+        view = replace(self.users.get(user, {}).get(subscription, SubscriptionView()))
         version = int(message["sequence"])
         if message["type"] == "payments.subscription.snapshot.v1":
             if version < view.version:  # a late repeat of an old one
                 self.repeats += 1
                 return False
-            view.version, view.status = version, data["status"]
-            view.plan, view.interval = data["plan"], data["interval"]
-            view.access_until = data["accessUntil"]
+            view.status, view.plan, view.interval = data["status"], data["plan"], data["interval"]
+            self._keep(user, subscription, view, version, data["accessUntil"])
             return True
         if version <= view.version:
             self.repeats += 1
             return False
         if version != view.version + 1:
-            raise GapError(f"{data['subscriptionId']}: version {version} came after {view.version}")
+            raise GapError(f"{subscription}: version {version} came after {view.version}")
         match message["type"]:
             case "payments.subscription.activated.v1":
                 view.status = data["status"]
@@ -84,8 +93,22 @@ class UsersView:
                 view.plan, view.interval = data["newPlan"], data["newInterval"]
             case _:
                 pass  # no other message says anything that is kept here
-        view.version, view.access_until = version, data["accessUntil"]
+        self._keep(user, subscription, view, version, data["accessUntil"])
         return True
+
+    def _keep(
+        self,
+        user: str,
+        subscription: str,
+        view: SubscriptionView,
+        version: int,
+        access_until: str | None,
+    ) -> None:
+        view.version, view.access_until = version, access_until
+        told = msgspec.to_builtins({user: {subscription: view}})
+        # Raises ValidationError where a message had something else in the place of a word.
+        kept = msgspec.convert(told, dict[str, dict[str, SubscriptionView]])
+        self.users.setdefault(user, {}).update(kept[user])
 
     def status_of(self, subscription_id: str) -> str:
         """The status of one subscription."""
@@ -113,6 +136,7 @@ class Records:
             " version INTEGER NOT NULL, status TEXT NOT NULL, plan TEXT, interval TEXT,"
             " access_until TEXT)"
         )
+        self._file.execute("CREATE TABLE IF NOT EXISTS dead_letters (reason TEXT, body BLOB)")
 
     def load(self) -> UsersView:
         """Everything that was kept."""
@@ -130,35 +154,66 @@ class Records:
             (subscription, user, *astuple(view)),
         )
 
+    def dead_letters(self) -> list[str]:
+        """Why messages were refused, the oldest first."""
+        with closing(self._file.execute("SELECT reason FROM dead_letters ORDER BY rowid")) as found:
+            return [reason for (reason,) in found]
+
+    def bury(self, reason: str, body: bytes) -> None:
+        """Return once a message that was refused is on disk."""
+        self._file.execute("INSERT INTO dead_letters VALUES (?, ?)", (reason, body))
+
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
 
 
 class UsersService:
-    """Takes messages in, from wherever they come, and tells who waits for them."""
+    """Takes messages in, from wherever they come, and tells who waits for them.
+
+    `dead_letters` says of every message that was refused why it was.
+    """
 
     def __init__(
         self, heard: Callable[[Mapping[str, Any]], None], records: Records | None = None
     ) -> None:
         self.view = records.load() if records is not None else UsersView()
+        self.dead_letters = records.dead_letters() if records is not None else []
         self._heard = heard
         self._records = records
         self._changed = asyncio.Condition()
 
     async def take(self, body: bytes) -> None:
-        """Take one message in. Raises GapError."""
-        message: dict[str, Any] = json.loads(body)
+        """Take one message in. Raises RefusedError, of which a note has been made."""
         async with self._changed:
-            if self.view.apply(message):
+            try:
+                message, news = self._apply(body)
+            except RefusedError as error:
+                self._bury(str(error), body)
+                raise
+            finally:
+                self._changed.notify_all()
+            if news:
                 self._keep(message["data"])
                 self._heard(message)
-            self._changed.notify_all()
 
     async def until(self, condition: Callable[[UsersView], bool], seconds: float) -> None:
         """Return once the condition holds. Raises TimeoutError after this many seconds."""
         async with asyncio.timeout(seconds), self._changed:
             await self._changed.wait_for(lambda: condition(self.view))
+
+    def _apply(self, body: bytes) -> tuple[Mapping[str, Any], bool]:
+        try:
+            message = json.loads(body)
+            return message, self.view.apply(message)
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise MalformedError(f"no message of Payments: {error!r}") from error
+
+    def _bury(self, reason: str, body: bytes) -> None:
+        log.warning("message_refused", error=reason)
+        self.dead_letters.append(reason)
+        if self._records is not None:
+            self._records.bury(reason, body)
 
     def _keep(self, data: Mapping[str, Any]) -> None:
         if self._records is not None:
@@ -223,8 +278,8 @@ class Consumer:
         try:
             async with message.process(requeue=False):
                 await self._users.take(message.body)
-        except GapError as error:
-            log.warning("message_refused", error=str(error))
+        except RefusedError:
+            pass  # the broker has it among the dead letters now
         except (
             aio_pika.exceptions.AMQPError,
             aio_pika.exceptions.ChannelInvalidStateError,

@@ -67,6 +67,8 @@ class Believed(msgspec.Struct, frozen=True, rename="camel"):
 
     has_access: bool
     subscriptions: list[BelievedSubscription]
+    # Messages that it has refused, of whomever they tell.
+    dead_letters: int
 
 
 class Status(msgspec.Struct, frozen=True, rename="camel"):
@@ -185,4 +187,5 @@ def _believed(users: UsersService, user: User, now: int) -> Believed:
             )
             for id_, seen in users.view.users.get(user.id, {}).items()
         ],
+        len(users.dead_letters),
     )

@@ -62,7 +62,8 @@ async def _compare(platform: Platform) -> list[str]:
     try:
         users = {facts.user for facts in true.values()} | set(platform.users.view.users)
         rows = await _in_tables(database, list(true), [user for user in users if user])
-        found = [*_unfinished(await _counts(database, list(true), rows))]
+        sent = {delivery.event for delivery in platform.stripe.outbox.deliveries}
+        found = [*_unfinished(await _counts(database, sent, rows))]
         recorded = await database.fetch(
             "SELECT stripe_invoice_id FROM payments.paid_invoices"
             " WHERE stripe_invoice_id = ANY($1::text[])",
@@ -79,6 +80,7 @@ async def _compare(platform: Platform) -> list[str]:
     views = {id_: view for seen in platform.users.view.users.values() for id_, view in seen.items()}
     for ref in sorted(true.keys() | rows.keys()):
         found += _differences(ref, true.get(ref), rows.get(ref), views)
+    found += [f"the users service refused a message: {why}" for why in platform.users.dead_letters]
     return found
 
 
@@ -102,6 +104,18 @@ def _differences(
         expected = (true.status, *((true.plan, true.interval) if view.plan else (None, None)))
         if believed != expected:
             yield f"{ref} is {expected} at Stripe and {believed} for the users service"
+        yield from _access_differences(ref, true, view)
+
+
+def _access_differences(ref: str, true: Facts, view: SubscriptionView) -> Iterator[str]:
+    """Until when the users service gives access; how long a grace is, Stripe does not know."""
+    believed = None if view.access_until is None else datetime.fromisoformat(view.access_until)
+    exact = true.ended_at is not None or true.status in ("trialing", "active")
+    expected = true.ended_at or true.cancel_at
+    if exact and believed != expected:
+        yield f"{ref}: access ends {expected} at Stripe and {believed} for the users service"
+    if not exact and believed is None:
+        yield f"{ref} is {true.status} at Stripe, and for the users service access has no end"
 
 
 @asynccontextmanager
@@ -184,16 +198,17 @@ async def _in_tables(
 
 
 async def _counts(
-    database: asyncpg.Connection[Any], refs: list[str], rows: dict[str, Row]
+    database: asyncpg.Connection[Any], sent: set[str], rows: dict[str, Row]
 ) -> asyncpg.Record:
+    """What is under way or given up of the webhooks that were sent, whatever they are about."""
     counts: asyncpg.Record | None = await database.fetchrow(
         "SELECT count(*) FILTER (WHERE outcome IS NULL) AS waiting,"
         " count(*) FILTER (WHERE outcome = 'dead') AS dead,"
         " (SELECT count(*) FROM payments.outbox_events WHERE published_at IS NULL"
         "  AND subscription_id = ANY($2::uuid[])) AS unpublished"
         " FROM payments.stripe_webhook_events"
-        " WHERE NOT processed AND ordering_key = ANY($1::text[])",
-        refs,
+        " WHERE NOT processed AND event_id = ANY($1::text[])",
+        list(sent),
         [row.id for row in rows.values()],
     )
     assert counts is not None, "an aggregate without groups is one row"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
+import structlog
 
 from sandbox.backing import has_broker
+from sandbox.line import why_it_cannot_be_cut
 from sandbox.scenarios.agreement import disagreements
 from sandbox.scenarios.browser import Failed
 from sandbox.scenarios.decline import decline
@@ -19,6 +20,9 @@ from sandbox.scenarios.stage import Stage, staged
 from sandbox.scenarios.storm import storm
 from sandbox.scenarios.three_d_secure import three_d_secure
 from sandbox.scenarios.timeline import Timeline
+from service.settings import SettingsError
+
+log = structlog.get_logger(__name__)
 
 CANNOT_BE_PLAYED: Final = 3
 
@@ -41,17 +45,38 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
 
 
 async def play(name: str, data: Path, environment: Mapping[str, str], *, as_json: bool) -> int:
-    """Play a scenario on a platform of its own; see sandbox/cli.py for the exit status."""
+    """Play a scenario on a platform of its own; see sandbox/cli.py for the exit status.
+
+    Whatever goes wrong is a line of the timeline. Raises SettingsError.
+    """
     scenario, timeline = SCENARIOS[name], Timeline(as_json=as_json)
-    if scenario.outages and not has_broker(environment):
-        timeline.tell(
-            "sandbox",
-            f"{name} needs a real broker, and there is none: install rabbitmq-server, or set "
-            "RABBITMQ_URL to one that may be used",
-        )
+    obstacle = _obstacle(environment) if scenario.outages else None
+    if obstacle is not None:
+        timeline.tell("sandbox", f"{name} {obstacle}")
         return CANNOT_BE_PLAYED
-    async with staged(data, environment, timeline, severable=scenario.outages) as stage:
-        return await perform(scenario, stage)
+    try:
+        async with staged(data, environment, timeline, severable=scenario.outages) as stage:
+            return await perform(scenario, stage)
+    except SettingsError:
+        raise
+    except Exception as error:  # whatever it is, the scenario has failed
+        timeline.tell("sandbox", f"FAILED: {_described(error)}")
+        return 1
+
+
+def _obstacle(environment: Mapping[str, str]) -> str | None:
+    """Why nothing can be lost here."""
+    if not has_broker(environment):
+        return (
+            "needs a real broker, and there is none: install rabbitmq-server, or set "
+            "RABBITMQ_URL to one that may be used"
+        )
+    for name in ("DATABASE_URL", "RABBITMQ_URL"):
+        given = environment.get(name)
+        why = why_it_cannot_be_cut(given) if given else None
+        if why is not None:
+            return f"cannot lose the server of {name}: {why}. Name another, or unset it"
+    return None
 
 
 async def perform(scenario: Scenario, stage: Stage, *, patience: float = 60.0) -> int:
@@ -60,10 +85,13 @@ async def perform(scenario: Scenario, stage: Stage, *, patience: float = 60.0) -
     failed = False
     try:
         await scenario.play(stage)
-    except (Failed, httpx.HTTPError) as error:
+    except Exception as error:  # whatever it is, the others can still be compared
         failed = True
-        tell("sandbox", f"FAILED: {str(error) or repr(error)}")
-    found = await disagreements(stage.platform, patience=patience)
+        tell("sandbox", f"FAILED: {_described(error)}")
+    try:
+        found = await disagreements(stage.platform, patience=patience)
+    except Exception as error:  # as when the database has not come back
+        found = [f"they cannot be compared: {_described(error)}"]
     for difference in found:
         tell("compared", f"DIFFERENT: {difference}")
     count = sum(1 for _ in stage.platform.stripe.world.store.all("subscription"))
@@ -76,3 +104,10 @@ async def perform(scenario: Scenario, stage: Stage, *, patience: float = 60.0) -
         subscriptions=count,
     )
     return 1 if failed or found else 0
+
+
+def _described(error: Exception) -> str:
+    """One line for a person; the rest is for the log, at the level debug."""
+    log.debug("scenario_failed", exc_info=error)
+    text = " ".join(str(error).split())
+    return text if isinstance(error, Failed) and text else f"{type(error).__name__}: {text}"

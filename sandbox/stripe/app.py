@@ -58,18 +58,28 @@ class App:
     """One sandbox as an ASGI application."""
 
     def __init__(
-        self, world: World, remote: control.Control, inspect: Inspect | None = None
+        self,
+        world: World,
+        remote: control.Control,
+        inspect: Inspect | None = None,
+        record: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._world = world
         self._control = remote
         self._inspect = inspect
+        # Awaited before anything that changed something is answered.
+        self._record = record
         self.keys = IdempotencyKeys()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         request = await _receive(scope, receive)
+        if request is None:
+            return
         answer = await self._answer(request)
+        if self._record is not None and request.method not in _READING:
+            await self._record()
         await _send(answer, send)
 
     async def _answer(self, request: Request) -> Answer:
@@ -222,6 +232,7 @@ class _Reader:
         return Call(params, self.request_id, self.key, self.publishable)
 
 
+_READING = ("GET", "HEAD", "OPTIONS")
 _CROSS_ORIGIN = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Headers": "*",
@@ -261,10 +272,13 @@ def _masked(key: str) -> str:
     return f"{key[:8]}{'*' * max(0, len(key) - 12)}{key[-4:]}" if len(key) > 12 else "*" * len(key)
 
 
-async def _receive(scope: Scope, receive: Receive) -> Request:
+async def _receive(scope: Scope, receive: Receive) -> Request | None:
+    """The request; None where whoever sent it went away before it was complete."""
     body = b""
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += message.get("body", b"")
         if not message.get("more_body"):
             break

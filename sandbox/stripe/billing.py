@@ -41,6 +41,8 @@ def period_of(subscription: Json) -> tuple[Seconds, Seconds]:
 def set_period(subscription: Json, start: Seconds, end: Seconds) -> None:
     for item in subscription["items"]["data"]:
         item["current_period_start"], item["current_period_end"] = start, end
+    if subscription["cancel_at_period_end"]:
+        subscription["cancel_at"] = end
 
 
 def watch(world: World, subscription: Json) -> None:
@@ -91,8 +93,8 @@ def turn_period(world: World, id_: str) -> None:
 def renew(world: World, subscription: Json) -> Json:
     """Begin the next period where the last one ended. Answers its invoice, a draft for an hour."""
     _, start = period_of(subscription)
-    invoice = _next_invoice(world, subscription, start)
     with events.change(world, subscription, "customer.subscription.updated"):
+        invoice = _next_invoice(world, subscription, start)
         if subscription["status"] == "trialing":
             subscription["status"] = "active"
         subscription["latest_invoice"] = invoice["id"]

@@ -17,7 +17,7 @@ def list_(world: World, call: Call) -> Json:
         for charge in world.store.all("charge")
         if listing.matches(charge, call.params, "created", "customer", "payment_intent")
     )
-    return listing.page(found, call.params, "/v1/charges")
+    return listing.page(world.store, found, call.params, "/v1/charges")
 
 
 def succeed(world: World, intent: Json, method: Json) -> Json:

@@ -132,12 +132,14 @@ def list_(world: World, call: Call) -> Json:
             session, params, "created", "customer", "payment_intent", "status", "subscription"
         )
     )
-    return listing.page(found, params, "/v1/checkout/sessions")
+    return listing.page(world.store, found, params, "/v1/checkout/sessions")
 
 
 def list_line_items(world: World, call: Call, id_: str) -> Json:
     items = world.store.note(world.store.get("checkout.session", id_))["line_items"]
-    return listing.page(items[::-1], call.params, f"/v1/checkout/sessions/{id_}/line_items")
+    return listing.page(
+        world.store, items[::-1], call.params, f"/v1/checkout/sessions/{id_}/line_items"
+    )
 
 
 def expire(world: World, call: Call, id_: str) -> Json:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from sandbox.stripe.store import Json
@@ -47,6 +48,15 @@ class Clock:
     def hold(self, moment: Seconds) -> None:
         """Stand at this moment, which is not before the present one."""
         self._held = max(moment, self.now())
+
+    @contextmanager
+    def standing_at(self, moment: Seconds) -> Iterator[None]:
+        """Stand at this moment, past or not, while what was due then is done."""
+        before, self._held = self._held, moment
+        try:
+            yield
+        finally:
+            self._held = before
 
     def release(self) -> None:
         """Run on from where it was held, if this clock runs."""

@@ -48,9 +48,15 @@ class Fault:
 class Control:
     """Everything that can be steered, from within or over HTTP."""
 
-    def __init__(self, world: World, advance: Callable[[Seconds], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        world: World,
+        advance: Callable[..., Awaitable[None]],
+        advance_to: Callable[[Seconds], Awaitable[None]],
+    ) -> None:
         self._world = world
         self._advance = advance
+        self._advance_to = advance_to
         self._faults: list[Fault] = []
         self._held: list[Fault] = []
 
@@ -95,8 +101,10 @@ class Control:
                 status: Json = self._status()
                 return status
             case "POST", ["clock", "advance"]:
-                now = self._world.clock.now()
-                await self._advance(int(given.get("to", now)) + int(given.get("seconds", 0)))
+                if "to" in given:
+                    await self._advance_to(int(given["to"]) + int(given.get("seconds", 0)))
+                else:
+                    await self._advance(seconds=int(given.get("seconds", 0)))
             case "POST", ["faults"]:
                 self.add_fault(given.pop("path"), **given)
             case "POST", ["faults", "release"]:

@@ -84,7 +84,7 @@ def list_(world: World, call: Call) -> Json:
         if listing.matches(customer, call.params, "created", "email")
         and customer["test_clock"] == call.params.get("test_clock", customer["test_clock"])
     )
-    return listing.page(found, call.params, "/v1/customers")
+    return listing.page(world.store, found, call.params, "/v1/customers")
 
 
 def _set_default(world: World, customer: Json, params: Json, attached: Json | None) -> None:

@@ -80,7 +80,7 @@ def list_(world: World, call: Call) -> Json:
         and _has_type(event, params.get("types"))
         and ("delivery_success" not in params or _arrived(event) is params["delivery_success"])
     ]
-    return listing.page(found, params, "/v1/events")
+    return listing.page(world.store, found, params, "/v1/events")
 
 
 def _has_type(event: Json, types: list[str] | None) -> bool:

@@ -53,7 +53,7 @@ def list_(world: World, call: Call) -> Json:
         if listing.matches(item, call.params, "customer", "invoice")
         and (pending is None or (item["invoice"] is None) is pending)
     )
-    return listing.page(found, call.params, "/v1/invoiceitems")
+    return listing.page(world.store, found, call.params, "/v1/invoiceitems")
 
 
 def waiting(world: World, customer: Json, subscription: Json | None) -> Iterator[Json]:

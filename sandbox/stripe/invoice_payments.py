@@ -22,7 +22,7 @@ def list_(world: World, call: Call) -> Json:
         if listing.matches(obj, call.params, "created", "invoice", "status")
         and payment in (None, obj["payment"]["payment_intent"])
     )
-    return listing.page(found, call.params, "/v1/invoice_payments")
+    return listing.page(world.store, found, call.params, "/v1/invoice_payments")
 
 
 def list_of(world: World, invoice: Json) -> Json:

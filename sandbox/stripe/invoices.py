@@ -91,12 +91,12 @@ def list_(world: World, call: Call) -> Json:
         )
         and subscription in (None, subscription_id(invoice))
     )
-    return listing.page(found, call.params, "/v1/invoices")
+    return listing.page(world.store, found, call.params, "/v1/invoices")
 
 
 def list_lines(world: World, call: Call, id_: str) -> Json:
     data = world.store.get("invoice", id_)["lines"]["data"]
-    return listing.page(data[::-1], call.params, f"/v1/invoices/{id_}/lines")
+    return listing.page(world.store, data[::-1], call.params, f"/v1/invoices/{id_}/lines")
 
 
 def finalize_invoice(world: World, call: Call, id_: str) -> Json:

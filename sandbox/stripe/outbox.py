@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
@@ -76,11 +76,14 @@ class Outbox:
         now: Callable[[], Seconds],
         signing_time: Callable[[], float],
         inspect: Callable[[Any], None] | None = None,
+        record: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
         self._now = now
         self._signing_time = signing_time
         self._inspect = inspect
+        # Awaited before anything leaves, so that nothing is told that might be forgotten.
+        self._record = record
         self._http: httpx.AsyncClient | None = None
         self._turn = asyncio.Lock()
         self.deliveries: list[Delivery] = []
@@ -119,7 +122,7 @@ class Outbox:
         self.news.set()
 
     def hold(self) -> None:
-        """Keep everything back until `release`."""
+        """Keep everything back until `release`, attempts that are due again included."""
         self.holding = True
 
     def release(self, order: Order = "created") -> None:
@@ -137,7 +140,9 @@ class Outbox:
         self.news.set()
 
     def next_due(self) -> Seconds | None:
-        """When the next delivery is due."""
+        """When the next delivery is due; none is while everything is kept back."""
+        if self.holding:
+            return None
         return min((d.due for d in self._open if d.state == "waiting"), default=None)
 
     async def deliver_due(self) -> int:
@@ -145,6 +150,8 @@ class Outbox:
         count = 0
         async with self._turn:
             while due := self._due():
+                if self._record is not None:
+                    await self._record()
                 count += len(due)
                 for start in range(0, len(due), self.concurrency):
                     batch = due[start : start + self.concurrency]
@@ -189,12 +196,16 @@ class Outbox:
         self.news.set()
 
     def _due(self) -> list[Delivery]:
+        if self.holding:
+            return []
         now = self._now()
         return sorted(
             (d for d in self._open if d.state == "waiting" and d.due <= now), key=lambda d: d.due
         )
 
     async def _attempt(self, delivery: Delivery) -> None:
+        if self.holding:  # since it was found to be due
+            return
         event, endpoint = self._store.find(delivery.event), self._store.find(delivery.endpoint)
         if event is None or endpoint is None or endpoint["status"] != "enabled":
             delivery.state, delivery.answer = "failed", "the endpoint is gone"

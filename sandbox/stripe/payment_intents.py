@@ -84,7 +84,7 @@ def list_(world: World, call: Call) -> Json:
         for intent in world.store.all("payment_intent")
         if listing.matches(intent, call.params, "created", "customer")
     )
-    return listing.page(found, call.params, "/v1/payment_intents")
+    return listing.page(world.store, found, call.params, "/v1/payment_intents")
 
 
 def new(

@@ -68,13 +68,13 @@ def list_(world: World, call: Call) -> Json:
         if method["customer"] is not None
         and listing.matches(method, call.params, "customer", "type")
     )
-    return listing.page(found, call.params, "/v1/payment_methods")
+    return listing.page(world.store, found, call.params, "/v1/payment_methods")
 
 
 def list_of_customer(world: World, call: Call, customer_id: str) -> Json:
     customer = world.store.living("customer", customer_id)
     url = f"/v1/customers/{customer_id}/payment_methods"
-    return listing.page(of(world, customer), call.params, url)
+    return listing.page(world.store, of(world, customer), call.params, url)
 
 
 def retrieve_of_customer(world: World, call: Call, customer_id: str, id_: str) -> Json:

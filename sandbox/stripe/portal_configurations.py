@@ -59,7 +59,7 @@ def list_(world: World, call: Call) -> Json:
         for configuration in world.store.all("billing_portal.configuration")
         if listing.matches(configuration, call.params, "active", "is_default")
     )
-    return listing.page(found, call.params, "/v1/billing_portal/configurations")
+    return listing.page(world.store, found, call.params, "/v1/billing_portal/configurations")
 
 
 def default(world: World) -> Json:

@@ -71,7 +71,7 @@ def list_(world: World, call: Call) -> Json:
         and (keys is None or price["lookup_key"] in keys)
         and listing.matches(price["recurring"] or dict.fromkeys(recurring), recurring, *recurring)
     )
-    return listing.page(found, call.params, "/v1/prices")
+    return listing.page(world.store, found, call.params, "/v1/prices")
 
 
 def plan_of(price: Json) -> Json | None:

@@ -91,4 +91,4 @@ def list_(world: World, call: Call) -> Json:
         if listing.matches(product, call.params, "active", "created", "shippable", "url")
         and (ids is None or product["id"] in ids)
     )
-    return listing.page(found, call.params, "/v1/products")
+    return listing.page(world.store, found, call.params, "/v1/products")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -29,8 +30,8 @@ log = logging.getLogger(__name__)
 API_KEY: Final = "sk_test_sandbox0000000000000000"
 PUBLISHABLE_KEY: Final = "pk_test_sandbox0000000000000000"
 WEBHOOK_SECRET: Final = "whsec_sandbox000000000000000000000000"  # noqa: S105  # opens nothing
-# How often what has changed is written down, in seconds.
-_SAVE_SECONDS: Final = 5.0
+# Seconds after which the clock is looked at again, as nobody says when a request has set a timer.
+_LONGEST_PAUSE: Final = 5.0
 
 
 class StripeSandbox:
@@ -61,13 +62,13 @@ class StripeSandbox:
             raise ValueError("the sandbox refuses a key that is no test key")
         store = Store()
         self.clock = Clock(start, runs=runs)
-        self.outbox = Outbox(store, self.clock.now, signing_time, inspect)
+        self.outbox = Outbox(store, self.clock.now, signing_time, inspect, self._record)
         self.outbox.concurrency = deliveries_at_once
         self.world = World(
             Ids(seed), self.clock, api_key, publishable_key, self.outbox, store=store
         )
-        self.control = Control(self.world, self.advance_to)
-        self.app = App(self.world, self.control, inspect)
+        self.control = Control(self.world, self.advance, self.advance_to)
+        self.app = App(self.world, self.control, inspect, self._record)
         self.api_key = api_key
         self.publishable_key = publishable_key
         self.webhook_secret = webhook_secret
@@ -75,7 +76,9 @@ class StripeSandbox:
         self._server: uvicorn.Server | None = None
         self._living: asyncio.Task[None] | None = None
         self._jumping = asyncio.Lock()
-        self._saved: dict[str, int] = {}
+        self._recording = asyncio.Lock()
+        # How often something was to be written down, and how often it was when it was last done.
+        self._changes = self._recorded = 0
 
     @property
     def url(self) -> str:
@@ -147,9 +150,13 @@ class StripeSandbox:
         return endpoint
 
     async def advance(self, *, days: float = 0, hours: float = 0, seconds: Seconds = 0) -> None:
-        """Let so much time pass at once, with all that happens in it."""
+        """Let so much time pass at once, with all that happens in it.
+
+        Several at the same time add up.
+        """
         passed = int(days * 24 * 60 * 60 + hours * 60 * 60) + seconds
-        await self.advance_to(self.clock.now() + passed)
+        async with self._jumping:
+            await self._jump(self.clock.now() + passed)
 
     async def advance_to(self, moment: Seconds) -> None:
         """Let time pass until this moment: whatever is due happens at its time, in order.
@@ -157,15 +164,7 @@ class StripeSandbox:
         Webhooks of one moment have been sent, and their answers received, before the next.
         """
         async with self._jumping:
-            try:
-                await self.outbox.deliver_due()
-                while (due := self._next_due()) is not None and due <= moment:
-                    self.clock.hold(due)
-                    self._do_due()
-                    await self.outbox.deliver_due()
-                self.clock.hold(moment)
-            finally:
-                self.clock.release()
+            await self._jump(moment)
 
     async def settle(self) -> None:
         """Wait until every webhook that is due has been answered."""
@@ -173,22 +172,33 @@ class StripeSandbox:
 
     def save(self) -> None:
         """Write everything down, if a file for that was given."""
+        if self._data is not None:
+            _write(self._data, self._snapshot())
+
+    async def _record(self) -> None:
+        """Return once all that has happened so far is on disk; who waits together writes once."""
         if self._data is None:
             return
-        self._saved = dict(self.world.ids.issued)
-        snapshot = {
-            "url": self.url,
-            "now": self.clock.now(),
-            "issued": self.world.ids.issued,
-            "store": self.world.store.dump(),
-            "timers": self.world.timers.dump(),
-            "outbox": self.outbox.dump(),
-            "keys": self.app.keys.dump(),
-        }
-        self._data.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._data.with_suffix(".new")
-        draft.write_bytes(msgspec.json.encode(snapshot))
-        draft.replace(self._data)
+        self._changes += 1
+        mine = self._changes
+        async with self._recording:
+            if self._recorded < mine:
+                now = self._changes
+                await asyncio.to_thread(_write, self._data, self._snapshot())
+                self._recorded = now
+
+    def _snapshot(self) -> bytes:
+        return msgspec.json.encode(
+            {
+                "url": self.url,
+                "now": self.clock.now(),
+                "issued": self.world.ids.issued,
+                "store": self.world.store.dump(),
+                "timers": self.world.timers.dump(),
+                "outbox": self.outbox.dump(),
+                "keys": self.app.keys.dump(),
+            }
+        )
 
     def _load(self) -> None:
         if self._data is None or not self._data.exists():
@@ -207,37 +217,62 @@ class StripeSandbox:
         self.clock.hold(snapshot["now"])
         self.clock.release()
 
+    async def _jump(self, moment: Seconds) -> None:
+        try:
+            await self.outbox.deliver_due()
+            while (due := self._next_due()) is not None and due <= moment:
+                self.clock.hold(due)
+                self._do_due()
+                await self.outbox.deliver_due()
+            self.clock.hold(moment)
+        finally:
+            self.clock.release()
+        await self._record()
+
     def _next_due(self) -> Seconds | None:
         dues = (self.world.timers.next_due(MAIN), self.outbox.next_due())
         return min((due for due in dues if due is not None), default=None)
 
     def _do_due(self) -> None:
+        """Do what is due, each at its own time: a clock that runs is always a little late."""
         timers = self.world.timers
         while (due := timers.next_due(MAIN)) is not None and due <= self.clock.now():
-            jobs.do_next(self.world, MAIN)
+            with self.clock.standing_at(due):
+                jobs.do_next(self.world, MAIN)
 
     async def _live(self) -> None:
         """Deliver webhooks as they come, and do what is due as the clock runs."""
-        last_save = time.monotonic()
         while True:
             self.outbox.news.clear()
             if self.clock.runs and not self._jumping.locked():
                 self._do_due()
             await self.outbox.deliver_due()
-            news = self.world.ids.issued != self._saved
-            if news and time.monotonic() - last_save > _SAVE_SECONDS:
-                self.save()
-                last_save = time.monotonic()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.outbox.news.wait(), self._pause())
 
     def _pause(self) -> float | None:
-        """How long nothing is due, at most as long as nothing is to be written down."""
+        """How long nothing is due."""
         if not self.clock.runs:
             return None
         due = self._next_due()
-        wait = _SAVE_SECONDS if due is None else due - self.clock.now()
-        return min(max(wait, 0.05), _SAVE_SECONDS)
+        wait = _LONGEST_PAUSE if due is None else due - self.clock.now()
+        return min(max(wait, 0.05), _LONGEST_PAUSE)
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Replace a file, so that even after a power loss it is there: the old one or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(".new")
+    with draft.open("wb") as written:
+        written.write(content)
+        written.flush()
+        os.fsync(written.fileno())
+    draft.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _report(living: asyncio.Task[None]) -> None:

@@ -63,7 +63,7 @@ def list_(world: World, call: Call) -> Json:
         for intent in world.store.all("setup_intent")
         if listing.matches(intent, call.params, "created", "customer", "payment_method")
     )
-    return listing.page(found, call.params, "/v1/setup_intents")
+    return listing.page(world.store, found, call.params, "/v1/setup_intents")
 
 
 def new(world: World, customer: Json | None, subscription: Json | None = None) -> Json:

@@ -29,17 +29,25 @@ class Store:
     def __init__(self) -> None:
         self._kinds: dict[str, dict[str, Json]] = {}
         self._by_id: dict[str, Json] = {}
+        self._numbers: dict[str, int] = {}
+        self._added = 0
         self.notes: dict[str, Json] = {}
 
     def add(self, obj: Json) -> Json:
         """Keep a new object."""
         self._kinds.setdefault(obj["object"], {})[obj["id"]] = obj
         self._by_id[obj["id"]] = obj
+        self._added += 1
+        self._numbers[obj["id"]] = self._added
         return obj
 
     def find(self, id_: str) -> Json | None:
         """The object of any kind with this id."""
         return self._by_id.get(id_)
+
+    def number_of(self, id_: str) -> int | None:
+        """A number that is the greater the newer the object with this id."""
+        return self._numbers.get(id_)
 
     def get(self, kind: str, id_: str, *, param: str | None = None) -> Json:
         """The object, deleted or not. Raises ApiError, naming the parameter that named it."""
@@ -65,6 +73,7 @@ class Store:
         """Forget an object."""
         del self._kinds[obj["object"]][obj["id"]]
         del self._by_id[obj["id"]]
+        del self._numbers[obj["id"]]
 
     def bury(self, obj: Json) -> Json:
         """Leave of an object only that it was deleted, as Stripe does. Answers what is left."""

@@ -278,7 +278,8 @@ def _apply(world: World, subscription: Json, change: Change, contents: list[Json
         return None
     if started and billing.method_of(world, subscription) is None and _pauses(subscription):
         return None
-    if not contents or (change.restarts and change.trial_end):
+    # A trial that begins is billed only for what it ends.
+    if not contents or (change.restarts and change.trial_end and not change.prorations):
         return None
     invoice = _draft(world, subscription, contents)
     invoices.take_up(world, invoice, subscription)
@@ -295,6 +296,8 @@ def _set_items(subscription: Json, change: Change) -> None:
         return
     trialing = subscription["status"] == "trialing"
     subscription["billing_cycle_anchor"] = change.trial_end or change.start
+    if subscription["cancel_at_period_end"]:
+        subscription["cancel_at"] = change.end
     if change.trial_end:
         subscription["trial_start"] = subscription["trial_start"] or change.start
         subscription["trial_end"] = change.trial_end

@@ -55,13 +55,15 @@ def list_(world: World, call: Call) -> Json:
         and _has_price(subscription, params.get("price"))
         and params.get("test_clock") in (None, subscription["test_clock"])
     )
-    return listing.page(found, params, "/v1/subscriptions")
+    return listing.page(world.store, found, params, "/v1/subscriptions")
 
 
 def list_items(world: World, call: Call) -> Json:
     id_ = call.params["subscription"]
     subscription = world.store.get("subscription", id_, param="subscription")
-    return listing.page(subscription["items"]["data"][::-1], call.params, "/v1/subscription_items")
+    return listing.page(
+        world.store, subscription["items"]["data"][::-1], call.params, "/v1/subscription_items"
+    )
 
 
 def cancel(world: World, call: Call, id_: str) -> Json:

@@ -36,7 +36,7 @@ def retrieve(world: World, call: Call, id_: str) -> Json:
 
 def list_(world: World, call: Call) -> Json:
     found = world.store.all("test_helpers.test_clock")
-    return listing.page(found, call.params, "/v1/test_helpers/test_clocks")
+    return listing.page(world.store, found, call.params, "/v1/test_helpers/test_clocks")
 
 
 def advance(world: World, call: Call, id_: str) -> Json:

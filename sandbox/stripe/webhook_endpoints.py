@@ -60,4 +60,6 @@ def delete(world: World, call: Call, id_: str) -> Json:
 
 
 def list_(world: World, call: Call) -> Json:
-    return listing.page(world.store.all("webhook_endpoint"), call.params, "/v1/webhook_endpoints")
+    return listing.page(
+        world.store, world.store.all("webhook_endpoint"), call.params, "/v1/webhook_endpoints"
+    )

@@ -82,8 +82,8 @@ class World:
         self.timers.set(self.timeline, self.now() + after, job, obj["id"])
 
     def wake_at(self, due: Seconds, job: str, obj: Json) -> None:
-        """Have a job look at an object at this moment."""
-        self.timers.set(self.timeline, due, job, obj["id"])
+        """Have a job look at an object at this moment, or at once where it has passed."""
+        self.timers.set(self.timeline, max(due, self.now()), job, obj["id"])
 
     def timeline_of(self, *ids: Any) -> str:
         """The clock by which the objects with these ids live."""

@@ -11,6 +11,7 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ import httpx
 import psutil
 import pytest
 
+from sandbox import platform
+from sandbox.platform import Options
+from sandbox.scenarios.agreement import disagreements
 from sandbox.users_service import QUEUE
 from tests.end_to_end.processes import PAYMENTS
 
@@ -144,6 +148,25 @@ async def test_it_starts_on_what_it_is_given_and_goes_on_after_a_restart(
             assert await again.end(signal.SIGTERM) == 0
 
 
+async def test_killed_right_after_a_jump_it_goes_on_in_agreement(
+    database_url: str, broker: str, tmp_path: Path
+) -> None:
+    """As after a power loss: what the service was told, Stripe still knows."""
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": broker}
+    async with running(tmp_path, **given) as sandbox:
+        async with httpx.AsyncClient(base_url=sandbox.address, timeout=30) as browser:
+            await _subscribe(browser)
+            jumped = (await browser.post("/sandbox/clock", json={"days": 181})).json()
+        sandbox.process.kill()
+        await sandbox.process.wait()
+    async with platform.start(Options(data=tmp_path, environment=given)) as again:
+        now = datetime.fromtimestamp(again.stripe.clock.now(), UTC)
+        assert now >= datetime.fromisoformat(jumped["stripe"]["now"])
+        (subscription,) = again.stripe.world.store.all("subscription")
+        assert subscription["status"] == "active"
+        assert await disagreements(again) == []
+
+
 async def test_on_a_bare_machine_it_brings_its_own_servers_and_takes_them_along(
     tmp_path: Path,
 ) -> None:
@@ -247,9 +270,12 @@ async def test_once_means_the_life_of_a_subscription_and_no_more(
     assert not _found(tmp_path, "scenario-*"), "a scenario leaves nothing behind"
 
 
-@pytest.mark.parametrize("scenario", ["decline", "three-d-secure", "outage"])
+@pytest.mark.parametrize(
+    ("scenario", "subscriptions"),
+    [("lifecycle", 1), ("decline", 2), ("three-d-secure", 2), ("outage", 2)],
+)
 async def test_a_scenario_ends_with_all_sides_agreeing(
-    scenario: str, database_url: str, rabbitmq_url: str, tmp_path: Path
+    scenario: str, subscriptions: int, database_url: str, rabbitmq_url: str, tmp_path: Path
 ) -> None:
     given = {"DATABASE_URL": database_url, "RABBITMQ_URL": rabbitmq_url}
     status, output = await play(scenario, "--json", "--data", str(tmp_path), **given)
@@ -260,7 +286,7 @@ async def test_a_scenario_ends_with_all_sides_agreeing(
     assert (lines[-1]["agree"], lines[-1]["differences"], lines[-1]["subscriptions"]) == (
         True,
         [],
-        2,
+        subscriptions,
     )
 
 
@@ -269,6 +295,53 @@ async def test_an_outage_needs_a_broker_and_says_so(tmp_path: Path) -> None:
     assert status == 3
     assert "needs a real broker" in output
     assert "install rabbitmq-server" in output
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"DATABASE_URL": "postgresql:///payments?host=/run/postgresql"}, "names no host"),
+        ({"RABBITMQ_URL": "amqps://guest:secret@broker.example/"}, "not into amqps"),
+    ],
+)
+async def test_an_outage_says_which_server_it_cannot_cut_off(
+    given: dict[str, str], why: str, tmp_path: Path
+) -> None:
+    given = {"RABBITMQ_URL": "amqp://guest@127.0.0.1:1/", **given}
+    status, output = await play("outage", "--json", "--data", str(tmp_path), **given)
+    assert status == 3
+    (line,) = output.splitlines()
+    assert "cannot lose the server of" in json.loads(line)["what"]
+    assert why in line
+    assert "secret" not in output
+
+
+async def test_a_scenario_that_cannot_start_says_so_in_a_line(tmp_path: Path) -> None:
+    given = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere"}
+    status, output = await play(
+        "decline", "--json", "--data", str(tmp_path), RABBITMQ_URL="in-process", **given
+    )
+    assert status == 1
+    last = json.loads(output.splitlines()[-1])
+    assert last["what"].startswith("FAILED: ServerError: the database cannot be used")
+
+
+async def test_two_do_not_share_a_database(database_url: str, tmp_path: Path) -> None:
+    """Not even a scenario: each Stripe would know nothing of the other's rows."""
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": "in-process"}
+    async with running(tmp_path / "one", **given) as sandbox:
+        other = await start("--data", str(tmp_path / "other"), **given)
+        output = (await other.communicate())[0].decode()
+        assert other.returncode == 1
+        holder = f"payments sandbox, pid {sandbox.process.pid} on "
+        assert f"another sandbox works on this database ({holder}" in output
+        assert "set DATABASE_URL to another one" in output
+        status, told = await play("decline", "--data", str(tmp_path / "other"), **given)
+        assert status == 1
+        assert "another sandbox works on this database" in told
+        assert await sandbox.end() == 0
+    status, told = await play("decline", "--data", str(tmp_path / "other"), **given)
+    assert status == 0, told
 
 
 async def test_an_interrupted_scenario_cleans_up(database_url: str, tmp_path: Path) -> None:

@@ -58,6 +58,9 @@ async def test_each_side_is_compared(stage: Stage, said: list[str]) -> None:
     tables = {
         "UPDATE payments.subscriptions SET status = 'unpaid'": "status",
         "UPDATE payments.subscriptions SET plan = 'event_organizer'": "plan",
+        "UPDATE payments.subscriptions SET billing_interval = 'year'": "interval",
+        "UPDATE payments.subscriptions SET trial_end_date = now()": "trial_end",
+        "UPDATE payments.subscriptions SET end_date = now()": "ended_at",
         "UPDATE payments.subscriptions SET current_period_end = now()": "period_end",
         "UPDATE payments.subscriptions SET cancel_at = now()": "cancel_at",
         "UPDATE payments.subscriptions SET user_id = gen_random_uuid()": "user",
@@ -65,6 +68,8 @@ async def test_each_side_is_compared(stage: Stage, said: list[str]) -> None:
         "UPDATE payments.outbox_events SET published_at = NULL": "not published",
         "UPDATE payments.stripe_webhook_events SET processed = false, outcome = NULL": "worked off",
         "UPDATE payments.stripe_webhook_events SET processed = false, outcome = 'dead'": "given up",
+        "UPDATE payments.stripe_webhook_events SET processed = false, outcome = 'dead',"
+        " ordering_key = 'cus_of_nobody'": "given up",
         "DELETE FROM payments.paid_invoices": "not paid",
         "DELETE FROM payments.subscriptions": "not known to the tables",
     }
@@ -93,6 +98,8 @@ async def test_each_side_is_compared(stage: Stage, said: list[str]) -> None:
     for name, other, what in (
         ("status", "unpaid", "for the users service"),
         ("plan", "event_organizer", "for the users service"),
+        ("interval", "year", "for the users service"),
+        ("access_until", "2030-01-01T00:00:00Z", "access ends None at Stripe and 2030-01-01"),
         ("version", 0, "the users service 0"),
     ):
         before = getattr(view, name)
@@ -102,6 +109,10 @@ async def test_each_side_is_compared(stage: Stage, said: list[str]) -> None:
     for obj, key, value, what in (
         (subscription, "status", "past_due", "status is past_due at Stripe"),
         (subscription, "cancel_at", 1, "cancel_at"),
+        (subscription, "cancel_at", 1, "access ends 1970"),
+        (subscription, "trial_end", 1, "trial_end"),
+        (subscription, "ended_at", 1, "ended_at"),
+        (subscription, "ended_at", 1, "access ends 1970"),
         (item, "current_period_end", 1, "period_end"),
         (subscription, "metadata", {}, "user is None at Stripe"),
     ):
@@ -109,6 +120,14 @@ async def test_each_side_is_compared(stage: Stage, said: list[str]) -> None:
         obj[key] = value
         await noticed(what)
         obj[key] = before
+    price = item["price"]
+    item["price"] = price | {"recurring": price["recurring"] | {"interval": "year"}}
+    await noticed("interval is year at Stripe")
+    item["price"] = price
+    refused = stage.platform.users.dead_letters
+    refused.append("s1: version 3 came after 1")
+    await noticed("the users service refused a message: s1: version 3 came after 1")
+    refused.clear()
     store.remove(subscription)
     await noticed("is not known to Stripe")
     store.add(subscription)
@@ -149,6 +168,40 @@ async def test_a_story_that_goes_another_way_fails_though_all_agree(
     assert await perform(Scenario(astray), stage) == 1
     assert any("FAILED: somebody took another way" in line for line in said)
     assert "agree on 0 subscriptions" in said[-1]
+
+
+async def test_any_failure_ends_a_scenario_with_a_line_and_a_comparison(
+    stage: Stage, said: list[str]
+) -> None:
+    async def never(_: Stage) -> None:
+        raise TimeoutError
+
+    async def lost(_: Stage) -> None:
+        raise asyncpg.ConnectionDoesNotExistError("connection was\nclosed")
+
+    for astray, line in (
+        (never, "FAILED: TimeoutError: "),
+        (lost, "FAILED: ConnectionDoesNotExistError: connection was closed"),
+    ):
+        assert await perform(Scenario(astray), stage) == 1
+        assert said[-2].endswith(line)
+        assert "agree on 0 subscriptions" in said[-1]
+
+
+async def test_what_cannot_be_compared_is_no_agreement(
+    stage: Stage, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise ConnectionRefusedError("nobody listens")
+
+    async def nothing(_: Stage) -> None:
+        return
+
+    monkeypatch.setattr(asyncpg, "connect", away)
+    assert await perform(Scenario(nothing), stage) == 1
+    assert "they cannot be compared: ConnectionRefusedError: nobody listens" in said[-2]
+    assert "differ on 0 subscriptions" in said[-1]
+    monkeypatch.undo()
 
 
 async def test_a_storm_of_repeated_and_reordered_webhooks_ends_in_agreement(

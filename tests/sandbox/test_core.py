@@ -126,6 +126,21 @@ async def test_a_list_is_paged_backwards_from_a_cursor(client: stripe.StripeClie
     assert page.has_more
 
 
+async def test_a_list_goes_on_after_what_has_ceased_to_fit(
+    client: stripe.StripeClient, shop: Shop
+) -> None:
+    """As when a subscription ends, or a price is archived, between one page and the next."""
+    made = [(await shop.price()).id for _ in range(4)]
+    await client.v1.prices.update_async(made[2], {"active": False})
+    after = await client.v1.prices.list_async({"active": True, "starting_after": made[2]})
+    assert [price.id for price in after.data] == [made[1], made[0]]
+    before = await client.v1.prices.list_async({"active": True, "ending_before": made[2]})
+    assert [price.id for price in before.data] == [made[3]]
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await client.v1.prices.list_async({"starting_after": "price_of_nobody"})
+    assert refused.value.param == "starting_after"
+
+
 async def test_a_limit_beyond_a_hundred_is_refused(client: stripe.StripeClient) -> None:
     with pytest.raises(stripe.InvalidRequestError) as refused:
         await client.v1.customers.list_async({"limit": 101})

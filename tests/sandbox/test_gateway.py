@@ -353,6 +353,7 @@ async def test_the_status_tells_the_time_and_what_the_users_service_believes(
                 "accessUntil": None,
             }
         ],
+        "deadLetters": 0,
     }
 
 

@@ -48,6 +48,24 @@ async def _pay(
     )
 
 
+async def test_what_cannot_be_done_is_said_on_a_page(
+    client: stripe.StripeClient, shop: Shop, browser: httpx.AsyncClient
+) -> None:
+    """An archived price and a deleted customer are no fault of the server's."""
+    price, customer = await shop.price(), await shop.customer()
+    checkout = await _checkout(client, price)
+    await client.v1.prices.update_async(price.id, {"active": False})
+    refused = await _pay(browser, checkout, GOOD)
+    assert refused.status_code == 400
+    assert 'role="alert"' in refused.text
+    assert "inactive" in refused.text
+    portal = await client.v1.billing_portal.sessions.create_async({"customer": customer.id})
+    await client.v1.customers.delete_async(customer.id)
+    gone = await browser.get(portal.url)
+    assert gone.status_code == 404
+    assert f"No such customer: &#x27;{customer.id}&#x27;" in gone.text
+
+
 async def test_checkout_shows_what_is_bought_and_can_be_used_without_a_mouse(
     client: stripe.StripeClient, shop: Shop, browser: httpx.AsyncClient
 ) -> None:

@@ -91,6 +91,26 @@ async def test_a_change_costs_what_its_preview_showed(
     assert preview.parent.subscription_details.subscription_proration_date == at
 
 
+async def test_a_trial_in_the_middle_of_a_period_costs_what_its_preview_showed(
+    stripe_sandbox: StripeSandbox, client: stripe.StripeClient, shop: Shop
+) -> None:
+    """What was paid for and is not used becomes the customer's credit."""
+    customer = await shop.customer()
+    subscription = await shop.subscription(customer, await shop.price())
+    await stripe_sandbox.advance(days=10)
+    trial_end = stripe_sandbox.clock.now() + 30 * DAY
+    preview = await client.v1.invoices.create_preview_async(
+        {"subscription": subscription.id, "subscription_details": {"trial_end": trial_end}}
+    )
+    changed = await client.v1.subscriptions.update_async(
+        subscription.id, {"trial_end": trial_end, "expand": ["latest_invoice"]}
+    )
+    assert isinstance(changed.latest_invoice, stripe.Invoice)
+    assert _amounts(changed.latest_invoice) == _amounts(preview) == [-1000 * 21 // 31, 0]
+    credited = await client.v1.customers.retrieve_async(customer.id)
+    assert credited.balance == preview.total < 0
+
+
 async def test_a_preview_changes_nothing(client: stripe.StripeClient, shop: Shop) -> None:
     subscription = await shop.subscription(await shop.customer(), await shop.price(1000))
     before = await shop.event_types()

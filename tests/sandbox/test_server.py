@@ -1,6 +1,7 @@
 """The sandbox as a program: it starts, stops, and starts again on the same data."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from sandbox.stripe.server import StripeSandbox
 from tests.sandbox import schema
 from tests.sandbox.conftest import START
 from tests.sandbox.receiver import Receiver
+from tests.sandbox.serving import serving
 from tests.sandbox.shop import Shop
 
 
@@ -71,11 +73,53 @@ def test_it_refuses_to_play_with_a_live_key() -> None:
         StripeSandbox(api_key="sk_live_0123456789")
 
 
+async def test_a_request_that_breaks_off_is_not_executed(tmp_path: Path) -> None:
+    """Its first half would be another request."""
+    async with StripeSandbox() as sandbox:
+        port = int(sandbox.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = (
+            "POST /v1/customers HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+            f"Authorization: Bearer {sandbox.api_key}\r\n\r\nname=Jenny"
+        )
+        writer.write(head.encode())
+        await writer.drain()
+        writer.write_eof()
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+    assert list(sandbox.world.store.all("customer")) == []
+
+
 async def test_a_taken_port_is_an_error() -> None:
     async with StripeSandbox() as sandbox:
         port = int(sandbox.url.rpartition(":")[2])
         with pytest.raises(OSError, match="in use"):
             await StripeSandbox().start(port)
+
+
+async def test_nothing_that_it_told_is_forgotten_when_it_is_killed(tmp_path: Path) -> None:
+    """Whatever was answered or delivered is on disk by then; so is a jump of the clock alone."""
+    data = tmp_path / "stripe.json"
+    transport = stripe.HTTPXClient()
+    on_disk: list[str] = []
+
+    async def check(scope: Any, receive: Any, send: Any) -> None:
+        body = (await receive())["body"]
+        on_disk.append(data.read_text() if json.loads(body)["id"] in data.read_text() else "")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with serving(check) as url, StripeSandbox(start=START, runs=False, data=data) as sandbox:
+        sandbox.listen(url, "customer.created")
+        customer = await Shop(sandbox, _client(sandbox, transport)).customer()
+        assert customer.id in data.read_text()
+        await sandbox.settle()
+        await sandbox.advance(days=30)
+        assert json.loads(data.read_text())["now"] == START + 30 * 24 * 60 * 60
+    await transport.close_async()  # type: ignore[no-untyped-call]  # the SDK's own
+    assert len(on_disk) == 1
+    assert customer.id in on_disk[0], "the webhook left before its event was on disk"
 
 
 async def test_the_program_says_how_to_reach_it_and_stops_when_told(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """What time makes of subscriptions, on the sandbox's clock and on test clocks."""
 
+import asyncio
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 import stripe
 
 from sandbox.stripe.server import StripeSandbox
+from tests.sandbox.conftest import START
 from tests.sandbox.receiver import Receiver
 from tests.sandbox.shop import Shop
 
@@ -72,6 +75,45 @@ async def test_the_notice_comes_three_days_before_the_trial_ends(
     assert subscription.trial_end is not None
     assert notice["created"] == subscription.trial_end - 3 * DAY
     assert notice["request"] == {"id": None, "idempotency_key": None}
+
+
+async def test_what_a_running_clock_comes_to_late_happens_at_its_time(
+    stripe_sandbox: StripeSandbox, client: stripe.StripeClient, receiver: Receiver, shop: Shop
+) -> None:
+    """As after a busy minute, or a laptop's sleep: notice, renewal and end are not passed over."""
+    price = await shop.price()
+    trial = await shop.subscription(await shop.customer(), price, trial_period_days=30)
+    leaving = await shop.subscription(await shop.customer(), price)
+    await client.v1.subscriptions.update_async(leaving.id, {"cancel_at": START + 5 * DAY})
+    resting = await shop.subscription(await shop.customer(), price)
+    pause: stripe.params.SubscriptionUpdateParams = {
+        "pause_collection": {"behavior": "void", "resumes_at": START + 6 * DAY}
+    }
+    await client.v1.subscriptions.update_async(resting.id, pause)
+    late = START + 40 * DAY
+    stripe_sandbox.clock.hold(late)
+    stripe_sandbox._do_due()
+    assert stripe_sandbox.clock.now() == late
+    await stripe_sandbox.settle()
+    told = [
+        (event["type"], event["created"])
+        for event in receiver.events
+        if event["data"]["object"]["id"] == trial.id
+    ]
+    assert told[1:] == [
+        ("customer.subscription.trial_will_end", START + 27 * DAY),
+        ("customer.subscription.updated", START + 30 * DAY),
+    ]
+    shown = {s.id: s for s in await _all(client)}
+    assert shown[trial.id].status == "active"
+    assert (shown[leaving.id].status, shown[leaving.id].ended_at) == ("canceled", START + 5 * DAY)
+    assert shown[resting.id].pause_collection is None
+    assert shown[resting.id]["items"].data[0].current_period_end > late
+    assert receiver.types.count("invoice.upcoming") == 2
+
+
+async def _all(client: stripe.StripeClient) -> list[stripe.Subscription]:
+    return (await client.v1.subscriptions.list_async({"status": "all"})).data
 
 
 async def test_the_notice_comes_at_once_where_the_trial_is_shorter(
@@ -216,6 +258,58 @@ async def test_a_scheduled_cancellation_happens_at_the_end_of_the_period(
     ended = await client.v1.subscriptions.retrieve_async(subscription.id)
     assert (ended.status, ended.ended_at) == ("canceled", end)
     assert len((await client.v1.invoices.list_async({"subscription": subscription.id})).data) == 1
+
+
+@pytest.mark.parametrize("change", ["interval", "trial"])
+async def test_a_cancellation_at_the_end_of_the_period_moves_with_it(
+    stripe_sandbox: StripeSandbox, client: stripe.StripeClient, shop: Shop, change: str
+) -> None:
+    subscription = await shop.subscription(
+        await shop.customer(), await shop.price(), cancel_at_period_end=True
+    )
+    item = subscription["items"].data[0]
+    changed: stripe.params.SubscriptionUpdateParams = {"trial_end": START + 90 * DAY}
+    if change == "interval":
+        yearly = await shop.price(10_000, "year")
+        changed = {"items": [{"id": item.id, "price": yearly.id}]}
+    moved = await client.v1.subscriptions.update_async(subscription.id, changed)
+    end = moved["items"].data[0].current_period_end
+    assert moved.cancel_at == end > item.current_period_end
+    await stripe_sandbox.advance_to(end - 1)
+    assert (await client.v1.subscriptions.retrieve_async(subscription.id)).status != "canceled"
+    await stripe_sandbox.advance_to(end)
+    ended = await client.v1.subscriptions.retrieve_async(subscription.id)
+    assert (ended.status, ended.ended_at) == ("canceled", end)
+
+
+async def test_a_renewal_tells_the_period_that_was(
+    stripe_sandbox: StripeSandbox, receiver: Receiver, shop: Shop
+) -> None:
+    subscription = await shop.subscription(await shop.customer(), await shop.price())
+    await stripe_sandbox.advance(days=31)
+    renewal = next(
+        event["data"]
+        for event in receiver.events[::-1]
+        if event["type"] == "customer.subscription.updated"
+    )
+    before = subscription["items"].data[0]
+    (told,) = renewal["previous_attributes"]["items"]["data"]
+    assert told["current_period_end"] == before.current_period_end
+    assert renewal["previous_attributes"]["latest_invoice"] == subscription.latest_invoice
+    (now,) = renewal["object"]["items"]["data"]
+    assert now["current_period_start"] == before.current_period_end
+
+
+async def test_jumps_at_the_same_time_add_up(
+    stripe_sandbox: StripeSandbox, receiver: Receiver, shop: Shop
+) -> None:
+    await shop.customer()  # whose webhooks keep the first of them waiting
+    await asyncio.gather(*(stripe_sandbox.advance(days=days) for days in (1, 2, 3)))
+    assert stripe_sandbox.clock.now() == START + 6 * DAY
+    url = f"{stripe_sandbox.url}/sandbox/clock/advance"
+    async with httpx.AsyncClient(trust_env=False) as http:
+        await asyncio.gather(*(http.post(url, json={"seconds": DAY}) for _ in range(2)))
+    assert stripe_sandbox.clock.now() == START + 8 * DAY
 
 
 async def test_a_cancellation_that_was_withdrawn_does_not_happen(

@@ -6,14 +6,19 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import aio_pika
 import pytest
 
+from ports.event_publisher import Delivery
+from ports.outbox import Message
+from sandbox.in_process_bus import InProcessBus
 from sandbox.users_service import (
     EXCHANGE,
     Consumer,
     GapError,
+    MalformedError,
     Records,
     SubscriptionView,
     UsersService,
@@ -70,6 +75,60 @@ def test_a_gap_is_refused_and_changes_nothing() -> None:
     assert view.apply(changed(2, "active"))
 
 
+def test_a_gap_at_the_beginning_leaves_no_trace() -> None:
+    view = UsersView()
+    with pytest.raises(GapError, match="version 2 came after 0"):
+        view.apply(changed(2, "active"))
+    assert view.users == {}
+
+
+MALFORMED = [
+    b"\xff",
+    b"no json",
+    b"[]",
+    b"{}",
+    b"[" * 100_000,
+    json.dumps(activated() | {"sequence": "one"}).encode(),
+    json.dumps(activated() | {"data": None}).encode(),
+    json.dumps(message(ACTIVATED, 1, status=[], plan="general", interval="month")).encode(),
+    json.dumps(message(ACTIVATED, 1, status="trialing", plan="general")).encode(),
+    json.dumps(message(ACTIVATED, 1, ["s1"])).encode(),  # type: ignore[arg-type]  # the point
+    json.dumps(message("payments.payment.succeeded.v1", 1, userId=None)).encode(),
+]
+
+
+@pytest.mark.parametrize("body", MALFORMED)
+async def test_what_is_no_message_is_refused_and_changes_nothing(body: bytes) -> None:
+    users = UsersService(lambda _: None)
+    with pytest.raises(MalformedError, match="no message of Payments"):
+        await users.take(body)
+    assert users.view.users == {}
+    assert len(users.dead_letters) == 1
+
+
+async def test_on_the_bus_what_is_refused_stops_nobody(tmp_path: Path) -> None:
+    """It becomes a dead letter, which is there after a restart, too; whatever follows arrives."""
+    records = Records(tmp_path / "users.sqlite")
+    users = UsersService(lambda _: None, records)
+    given = [
+        json.dumps(activated()).encode(),
+        json.dumps(changed(3, "active")).encode(),
+        b"no json",
+        json.dumps(activated(subscription="s2")).encode(),
+    ]
+    sent = [Message(uuid4(), uuid4(), "sub_1", 1, ACTIVATED, body, True) for body in given]
+    delivered = await InProcessBus(users).publish(sent)
+    assert delivered == {message.id: Delivery.CONFIRMED for message in sent}
+    assert set(users.view.users[USER]) == {"s1", "s2"}
+    assert users.view.status_of("s1") == "trialing"
+    records.close()
+    records = Records(tmp_path / "users.sqlite")
+    gap, malformed = UsersService(lambda _: None, records).dead_letters
+    records.close()
+    assert gap == "s1: version 3 came after 1"
+    assert malformed.startswith("no message of Payments")
+
+
 def test_the_late_end_of_an_old_subscription_does_not_revoke_the_new_one() -> None:
     view = UsersView()
     view.apply(activated(subscription="new"))
@@ -104,14 +163,17 @@ async def test_what_it_refuses_waits_in_a_dead_letter_queue(
         async with Consumer(rabbitmq_url, users, queue=unique_name, temporary=True):
             exchange = await channel.get_exchange(EXCHANGE)
             dead = await channel.get_queue(f"{unique_name}.dead")
-            for told in (activated(), changed(3, "canceled"), changed(2, "active")):
-                body = aio_pika.Message(json.dumps(told).encode())
-                await exchange.publish(body, routing_key=told["type"])
+            refusable = json.dumps(changed(3, "canceled")).encode()
+            taken = [json.dumps(told).encode() for told in (activated(), changed(2, "active"))]
+            for body in (taken[0], refusable, b"no json", taken[1]):
+                await exchange.publish(aio_pika.Message(body), routing_key=CHANGED)
             await users.until(lambda view: view.status_of("s1") == "active", 10)
             async with asyncio.timeout(10), dead.iterator() as dead_letters:
-                refused = await anext(dead_letters)
-                assert json.loads(refused.body) == changed(3, "canceled")
-                await refused.ack()
+                for expected in (refusable, b"no json"):
+                    refused = await anext(dead_letters)
+                    assert refused.body == expected
+                    await refused.ack()
+            assert len(users.dead_letters) == 2
             dead_lettered = {
                 "x-dead-letter-exchange": f"{unique_name}.dead",
                 "x-single-active-consumer": True,

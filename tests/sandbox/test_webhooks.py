@@ -255,6 +255,25 @@ async def test_events_are_held_back_and_released_in_any_order(
     assert [event["data"]["object"]["name"] for event in receiver.events] == names
 
 
+async def test_what_was_sent_before_is_held_back_too(
+    stripe_sandbox: StripeSandbox, client: stripe.StripeClient, receiver: Receiver
+) -> None:
+    """Neither a retry nor what is delayed leaves before the release."""
+    receiver.status = 500
+    await client.v1.customers.create_async()
+    await stripe_sandbox.settle()
+    receiver.status = 200
+    receiver.deliveries.clear()
+    await _steer(stripe_sandbox, "webhooks/mischief", delay=1, delay_seconds=HOUR)
+    await client.v1.products.create_async({"name": "Ticket"})
+    await _steer(stripe_sandbox, "webhooks/hold")
+    await stripe_sandbox.advance(hours=2)
+    assert receiver.types == []
+    await _steer(stripe_sandbox, "webhooks/release")
+    await stripe_sandbox.settle()
+    assert sorted(receiver.types) == ["customer.created", "product.created"]
+
+
 async def test_one_event_is_sent_once_more_on_demand(
     stripe_sandbox: StripeSandbox, client: stripe.StripeClient, receiver: Receiver
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from copy import deepcopy
@@ -16,13 +15,12 @@ import yaml
 
 from contracts.generate import ROOT
 from service.event_messages import MESSAGE_TYPES
+from tests import npm
 
 DOCUMENT: Final = ROOT / "asyncapi.yaml"
 LOADED: Final[dict[str, Any]] = yaml.safe_load(DOCUMENT.read_text(encoding="utf-8"))
 # The parser brings the official schemas and lints by the official rules.
 PARSER: Final = "@asyncapi/parser@3.6.3"
-# Seconds to install it; where a registry answers at all, some ten are enough.
-_INSTALL: Final = 120
 # That there is a later AsyncAPI than 3.0, which is what consumers' tools know.
 _EXPECTED: Final = "asyncapi-latest-version"
 
@@ -30,21 +28,12 @@ _EXPECTED: Final = "asyncapi-latest-version"
 @pytest.fixture(scope="session")
 def lint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], list[dict[str, str]]]:
     """Give the official linter, installed from npm into a folder of its own."""
-    folder = tmp_path_factory.mktemp("asyncapi")
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed, so AsyncAPI's parser cannot be had")
-    options = ("--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder))
-    try:
-        subprocess.run(
-            ["npm", "install", *options, PARSER], check=True, capture_output=True, timeout=_INSTALL
-        )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        pytest.skip(f"npm cannot install AsyncAPI's parser: {error}")
+    modules = npm.install(tmp_path_factory.mktemp("asyncapi"), PARSER).parent
 
     def run(document: Path) -> list[dict[str, str]]:
         script = Path(__file__).with_name("asyncapi_lint.mjs")
         ran = subprocess.run(
-            ["node", script, folder / "node_modules", document],
+            ["node", script, modules, document],
             check=True,
             capture_output=True,
             text=True,

@@ -13,9 +13,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from sandbox.stripe.errors import ApiError
 from sandbox.stripe.forms import Form
 from sandbox.stripe.pages import challenge, checkout, invoice, panel, portal
-from sandbox.stripe.pages.layout import HTML, Page
+from sandbox.stripe.pages.layout import HTML, Page, page, problem
 from sandbox.stripe.world import World
 
 _SCRIPT: Final = Path(__file__).with_name("stripe.js")
@@ -24,7 +25,14 @@ __all__ = ["HTML", "Page", "answer"]
 
 
 async def answer(world: World, method: str, path: str, form: Form) -> Page | None:
-    """The page at a path; None where there is none."""
+    """The page at a path; None where there is none. What the API refuses, a page says too."""
+    try:
+        return await _answer(world, method, path, form)
+    except ApiError as error:
+        return page("This is not possible", problem(error.message), status=error.status)
+
+
+async def _answer(world: World, method: str, path: str, form: Form) -> Page | None:
     posted = method == "POST"
     match path.strip("/").split("/"):
         case ["c", "pay", id_]:
