@@ -39,6 +39,7 @@ class EventData(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
 
 
 _PLAN: Final = "general, event_organizer, or unknown for a price that is not sold (any more)"
+_TOLD_PLAN: Final = f"{_PLAN} and where none was ever told"
 _INTERVAL: Final = "How often the plan is billed: month or year; null where it is not known"
 _STATUS: Final = (
     "incomplete, trialing, active, past_due, unpaid, paused, expired or canceled;"
@@ -63,7 +64,9 @@ class ActivatedData(EventData, kw_only=True, frozen=True):
 class StatusChangedData(EventData, kw_only=True, frozen=True):
     """payments.subscription.status_changed.v1"""
 
-    old_status: Annotated[str, _means("The status until now")]
+    old_status: Annotated[
+        str, _means("The status until now; none where it was first heard of with this one")
+    ]
     new_status: Annotated[str, _means(_STATUS)]
 
 
@@ -128,7 +131,7 @@ class SnapshotData(EventData, kw_only=True, frozen=True):
     """payments.subscription.snapshot.v1"""
 
     status: Annotated[str, _means(_STATUS)]
-    plan: Annotated[str, _means(_PLAN)]
+    plan: Annotated[str, _means(_TOLD_PLAN)]
     interval: Annotated[str | None, _means(_INTERVAL)]
     trial_end_date: Annotated[Moment | None, _means(_TRIAL_END)]
     cancel_at: Annotated[
