@@ -16,6 +16,7 @@ import yaml
 
 from contracts.generate import ROOT
 from service.event_messages import MESSAGE_TYPES
+from tests.npm import cannot_be_had
 
 DOCUMENT: Final = ROOT / "asyncapi.yaml"
 LOADED: Final[dict[str, Any]] = yaml.safe_load(DOCUMENT.read_text(encoding="utf-8"))
@@ -32,14 +33,14 @@ def lint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], list[dict
     """Give the official linter, installed from npm into a folder of its own."""
     folder = tmp_path_factory.mktemp("asyncapi")
     if shutil.which("npm") is None:
-        pytest.skip("npm is not installed, so AsyncAPI's parser cannot be had")
+        cannot_be_had("npm is not installed, so AsyncAPI's parser cannot be had")
     options = ("--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder))
     try:
         subprocess.run(
             ["npm", "install", *options, PARSER], check=True, capture_output=True, timeout=_INSTALL
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        pytest.skip(f"npm cannot install AsyncAPI's parser: {error}")
+        cannot_be_had(f"npm cannot install AsyncAPI's parser: {error}")
 
     def run(document: Path) -> list[dict[str, str]]:
         script = Path(__file__).with_name("asyncapi_lint.mjs")
