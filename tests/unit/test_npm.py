@@ -15,6 +15,6 @@ def test_without_npm_a_check_is_skipped_but_fails_in_ci(
     ci: str, outcome: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CI", ci)
-    monkeypatch.setattr(npm.shutil, "which", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(outcome, match="npm is not installed"):
         npm.install(tmp_path, "anything")
