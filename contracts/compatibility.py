@@ -13,9 +13,11 @@ from typing import Any, Final
 
 # What explains a schema and promises nothing.
 _ANNOTATIONS: Final = frozenset(
-    {"title", "description", "default", "examples", "deprecated", "$comment", "$id", "$schema"}
+    {"title", "description", "examples", "deprecated", "$comment", "$id", "$schema"}
 )
-_FOLLOWED: Final = frozenset({"$ref", "$defs", "properties", "required", "enum", "items"})
+_FOLLOWED: Final = frozenset(
+    {"$ref", "$defs", "properties", "required", "enum", "items", "default"}
+)
 _CHOICES: Final = ("anyOf", "oneOf", "allOf")
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _JSON = Mapping[str, Any]
@@ -23,12 +25,16 @@ _JSON = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """The same place in both documents. `asked`: clients write it; otherwise they read it."""
+    """The same place in both documents. `asked`: clients write it; otherwise they read it.
+
+    `lasting`: what was written by the old one is still read with the new one.
+    """
 
     old_document: _JSON
     new_document: _JSON
     where: str
     asked: bool = False
+    lasting: bool = False
 
     def at(self, *steps: str) -> _Pair:
         return replace(self, where=".".join((self.where, *steps)))
@@ -36,18 +42,71 @@ class _Pair:
 
 def broken_messages(old: _JSON, new: _JSON) -> list[str]:
     """What readers of messages valid under `old` may trip over in those valid under `new`."""
-    return list(_schema(_Pair(old, new, "message"), old, new))
+    return list(_schema(_Pair(old, new, "message", lasting=True), old, new))
 
 
 def broken_api(old: _JSON, new: _JSON) -> list[str]:
     """What clients written for the OpenAPI document `old` may trip over with `new`."""
-    return list(_paths(_Pair(old, new, "api"), old["paths"], new["paths"]))
+    pair = _Pair(old, new, "api")
+    return [*_surroundings(old, new), *_paths(pair, old["paths"], new["paths"])]
+
+
+def broken_channels(old: _JSON, new: _JSON) -> list[str]:
+    """What consumers bound by the AsyncAPI document `old` may trip over with `new`.
+
+    What is in the messages is compared by their schemas.
+    """
+    return [
+        f"{key}: {what} was {was!r} and is {new_promises.get(key, {}).get(what)!r}"
+        for new_promises in [_delivery(new)]
+        for key, promises in _delivery(old).items()
+        for what, was in promises.items()
+        if new_promises.get(key, {}).get(what) != was
+    ]
+
+
+def _delivery(document: _JSON) -> dict[str, dict[str, Any]]:
+    """How the messages of each channel are delivered."""
+    sent = {
+        operation["channel"]["$ref"].removeprefix("#/channels/"): operation
+        for operation in document["operations"].values()
+    }
+    return {
+        key: {
+            "address": channel["address"],
+            "binding": channel["bindings"]["amqp"],
+            "sending": sent.get(key, {}).get("bindings", {}).get("amqp"),
+            "unroutable": sent.get(key, {}).get("description"),
+            "content types": {
+                name: _resolved(message, document).get("contentType")
+                for name, message in channel["messages"].items()
+            },
+        }
+        for key, channel in document["channels"].items()
+    }
+
+
+def _surroundings(old: _JSON, new: _JSON) -> Iterator[str]:
+    """Where the API is and how one shows who one is."""
+    addresses = [server["url"] for server in new.get("servers", ())]
+    for server in old.get("servers", ()):
+        if server["url"] not in addresses:
+            yield f"servers: {server['url']} was removed"
+    ours = old.get("components", {}).get("securitySchemes", {})
+    theirs = new.get("components", {}).get("securitySchemes", {})
+    for name, scheme in ours.items():
+        for word in sorted({*scheme, *theirs.get(name, {})} - _ANNOTATIONS):
+            is_ = theirs.get(name, {}).get(word)
+            if scheme.get(word) != is_:
+                yield f"securitySchemes.{name}: {word} was {scheme.get(word)!r} and is {is_!r}"
 
 
 def _schema(pair: _Pair, old: _JSON, new: _JSON) -> Iterator[str]:
     old, new = _resolved(old, pair.old_document), _resolved(new, pair.new_document)
     yield from _properties(pair, old, new)
     yield from _values(pair, old, new)
+    if "default" in old and new.get("default", ...) != old["default"]:
+        yield f"{pair.where}: default was {old['default']!r} and is {new.get('default')!r}"
     if "items" in old and "items" in new:
         yield from _schema(pair.at("items"), old["items"], new["items"])
     elif ("items" in old) != ("items" in new):
@@ -72,7 +131,7 @@ def _properties(pair: _Pair, old: _JSON, new: _JSON) -> Iterator[str]:
         else:
             yield from _schema(pair.at(name), ours[name], theirs[name])
     was, is_ = set(old.get("required", ())), set(new.get("required", ()))
-    for name in sorted(is_ - was):
+    for name in sorted(is_ - was) if pair.asked or pair.lasting else ():
         lack = "clients do not send it" if pair.asked else "messages that are on their way lack it"
         yield f"{pair.where}.{name}: is required now, but {lack}"
     if not pair.asked:
@@ -126,11 +185,21 @@ def _operation(pair: _Pair, old: _JSON, new: _JSON) -> Iterator[str]:
             continue
         other = new["responses"][status]
         yield from _content(here, answer.get("content", {}), other.get("content", {}))
-        for name in answer.get("headers", {}).keys() - other.get("headers", {}).keys():
-            yield f"{here.where}: the header {name} was removed or renamed"
+        yield from _headers(here, answer.get("headers", {}), other.get("headers", {}))
     for status in new["responses"].keys() - old["responses"].keys():
         if status.startswith("2"):
             yield f"{pair.where}.{status}: is a success that no client expects"
+
+
+def _headers(pair: _Pair, old: _JSON, new: _JSON) -> Iterator[str]:
+    for name, header in old.items():
+        if name not in new:
+            yield f"{pair.where}: the header {name} was removed or renamed"
+            continue
+        if header.get("required") and not new[name].get("required"):
+            yield f"{pair.where}: the header {name} was always there and may be left out now"
+        here = pair.at("header", name)
+        yield from _schema(here, header.get("schema", {}), new[name].get("schema", {}))
 
 
 def _parameters(pair: _Pair, old: Any, new: Any) -> Iterator[str]:

@@ -121,8 +121,8 @@ class PaymentFailed:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionSnapshot:
-    """What the subscription is by now. Sent on request, and takes no version of its own: it
-    carries that of the last message said, which it stands for together with all before it.
+    """What was said of the subscription so far. Sent on request, and takes no version of its own:
+    it carries that of the last message said, which it stands for together with all before it.
     """
 
     user_id: UUID

@@ -25,6 +25,7 @@ from domain.errors import (
     TransitionRefused,
 )
 from domain.plans import Plan
+from domain.told import nothing_told, told_after
 
 
 class Status(StrEnum):
@@ -135,7 +136,8 @@ class Subscription:
     """A user's subscription, the aggregate of this service.
 
     `as_of` is the watermark of the newest snapshot applied, None before the first. `version`
-    numbers the messages said about it. `activated` says whether access was ever granted.
+    numbers the messages said about it. `activated` says whether access was ever granted. `told` is
+    what the messages said of it so far: None before the first, or where it was not kept.
     """
 
     user_id: UUID
@@ -146,6 +148,7 @@ class Subscription:
     activated: bool = False
     version: int = 0
     as_of: datetime | None = None
+    told: events.SubscriptionSnapshot | None = None
     _said: list[events.Occurrence] = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -321,7 +324,14 @@ class Subscription:
         self._say(at, event)
 
     def snapshot(self, at: datetime, policy: AccessPolicy) -> events.SubscriptionSnapshot:
-        """What it is by now, at this moment. It is not said: it takes no version."""
+        """What the messages said of it so far. It is not said itself: it takes no version.
+
+        Where that was not kept, it is what they would have said at this moment.
+        """
+        if self.told is not None:
+            return self.told
+        if self.version == 0:
+            return nothing_told(self.user_id)
         # Access that ended with the last change ended then, however much later it is asked.
         at = (self.as_of or at).replace(microsecond=0)
         facts = self.facts
@@ -342,6 +352,8 @@ class Subscription:
         return said
 
     def _take_over(self, seen: Snapshot, at: datetime, policy: AccessPolicy) -> None:
+        if self.version > 0:  # before the facts change without a word
+            self.told = self.snapshot(at, policy)
         old, self.facts = self.facts, seen
         if old.has_ended:
             return  # a later word about the end corrects the record; the end was told already
@@ -397,6 +409,10 @@ class Subscription:
             self._say(at, events.SubscriptionCancellationScheduled(self.user_id, new, until))
 
     def _say(self, at: datetime, event: events.Event) -> None:
+        if self.version == 0:
+            self.told = nothing_told(self.user_id)
+        if self.told is not None:
+            self.told = told_after(self.told, event)
         self.version += 1
         self._said.append(events.Occurrence(self.version, at, event))
 

@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import astuple, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -49,7 +50,7 @@ class SubscriptionView:
 
     version: int = 0
     status: str = "none"
-    plan: str | None = None
+    plan: str = "unknown"
     interval: str | None = None
     access_until: str | None = None
 
@@ -118,9 +119,12 @@ class UsersView:
         return "none"
 
     def has_access(self, user_id: str, at: str) -> bool:
-        """Whether any subscription grants access at this moment (RFC 3339, in UTC)."""
+        """Whether any subscription grants access at this moment (RFC 3339)."""
+        now = datetime.fromisoformat(at)
         return any(
-            view.status in GRANTING and (view.access_until is None or at < view.access_until)
+            view.status in GRANTING
+            # As times, not as texts: fractions of a second may come, and `Z` sorts after them.
+            and (view.access_until is None or now < datetime.fromisoformat(view.access_until))
             for view in self.users.get(user_id, {}).values()
         )
 

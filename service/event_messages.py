@@ -27,6 +27,10 @@ def _means(explanation: str) -> msgspec.Meta:
     return msgspec.Meta(description=explanation)
 
 
+def _always(value: str) -> msgspec.Meta:
+    return msgspec.Meta(description=f"Always {value}", extra_json_schema={"const": value})
+
+
 class EventData(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
     """What every message carries. Times are RFC 3339 in UTC."""
 
@@ -39,6 +43,7 @@ class EventData(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
 
 
 _PLAN: Final = "general, event_organizer, or unknown for a price that is not sold (any more)"
+_TOLD_PLAN: Final = f"{_PLAN} and where none was ever told"
 _INTERVAL: Final = "How often the plan is billed: month or year; null where it is not known"
 _STATUS: Final = (
     "incomplete, trialing, active, past_due, unpaid, paused, expired or canceled;"
@@ -63,7 +68,9 @@ class ActivatedData(EventData, kw_only=True, frozen=True):
 class StatusChangedData(EventData, kw_only=True, frozen=True):
     """payments.subscription.status_changed.v1"""
 
-    old_status: Annotated[str, _means("The status until now")]
+    old_status: Annotated[
+        str, _means("The status until now; none where it was first heard of with this one")
+    ]
     new_status: Annotated[str, _means(_STATUS)]
 
 
@@ -128,7 +135,7 @@ class SnapshotData(EventData, kw_only=True, frozen=True):
     """payments.subscription.snapshot.v1"""
 
     status: Annotated[str, _means(_STATUS)]
-    plan: Annotated[str, _means(_PLAN)]
+    plan: Annotated[str, _means(_TOLD_PLAN)]
     interval: Annotated[str | None, _means(_INTERVAL)]
     trial_end_date: Annotated[Moment | None, _means(_TRIAL_END)]
     cancel_at: Annotated[
@@ -142,7 +149,7 @@ class CloudEvent(msgspec.Struct, kw_only=True, frozen=True):
 
     id: Annotated[UUID, _means("The message's id; a repeat has the same")]
     type: Annotated[str, _means("The routing key")]
-    source: Annotated[str, _means("Always /payments")]
+    source: Annotated[str, _always(SOURCE)]
     subject: Annotated[str, _means("The user's id")]
     time: Annotated[Moment, _means("When it happened at Stripe; of a snapshot, when it was taken")]
     sequence: Annotated[
@@ -151,11 +158,16 @@ class CloudEvent(msgspec.Struct, kw_only=True, frozen=True):
             "The version as a decimal number: 1, 2, 3 … per subscription;"
             " of a snapshot, that of the last message it stands for"
         ),
+        msgspec.Meta(pattern=r"^[1-9][0-9]*$"),
     ]
-    traceparent: Annotated[str, _means("W3C Trace Context of the webhook that caused it")]
+    traceparent: Annotated[
+        str,
+        _means("W3C Trace Context of the webhook that caused it"),
+        msgspec.Meta(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"),
+    ]
     data: EventData
-    specversion: Annotated[str, _means("Always 1.0")] = "1.0"
-    datacontenttype: Annotated[str, _means("Always application/json")] = "application/json"
+    specversion: Annotated[str, _always("1.0")] = "1.0"
+    datacontenttype: Annotated[str, _always("application/json")] = "application/json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,21 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.postgres.arrays import as_arrays, insert_arrays
 from adapters.postgres.tables import subscriptions as t
+from domain.events import SubscriptionSnapshot
 from domain.subscription import Snapshot, Subscription
+
+
+class _Told(msgspec.Struct):
+    """What the messages up to this version said."""
+
+    version: int
+    what: SubscriptionSnapshot
 
 
 class PostgresSubscriptions:
@@ -104,7 +113,19 @@ def _read(row: sa.Row[Any]) -> Subscription:
         activated=row.activated,
         version=row.version,
         as_of=row.as_of,
+        told=_read_told(row.told, row.version),
     )
+
+
+def _read_told(kept: Any, version: int) -> SubscriptionSnapshot | None:
+    told = None if kept is None else msgspec.convert(kept, _Told)
+    return told.what if told is not None and told.version == version else None
+
+
+def _write_told(subscription: Subscription) -> str | None:
+    if subscription.told is None:
+        return None
+    return msgspec.json.encode(_Told(subscription.version, subscription.told)).decode()
 
 
 def _write(subscription: Subscription) -> dict[str, object]:
@@ -128,6 +149,7 @@ def _write(subscription: Subscription) -> dict[str, object]:
         "activated": subscription.activated,
         "version": subscription.version,
         "as_of": subscription.as_of,
+        "told": _write_told(subscription),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import BYTEA, TIMESTAMP, UUID
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP, UUID
 
 SCHEMA: Final = "payments"
 
@@ -130,6 +130,9 @@ subscriptions = sa.Table(
     sa.Column("activated", sa.Boolean, nullable=False, server_default=sa.false()),
     # The watermark of the newest snapshot applied; see domain/watermark.py.
     sa.Column("as_of", _moment),
+    # What the messages up to a version said. A release that does not know of it leaves the version
+    # behind, and what stands here is then not taken.
+    sa.Column("told", JSONB),
     _livemode(),
     _created_at(),
     sa.Column("updated_at", _moment),

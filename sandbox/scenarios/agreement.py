@@ -101,7 +101,9 @@ def _differences(
     elif row.version:
         believed = (view.status, view.plan, view.interval)
         # Whoever never had access is not told of the plan.
-        expected = (true.status, *((true.plan, true.interval) if view.plan else (None, None)))
+        told_of_the_plan = (view.plan, view.interval) != ("unknown", None)
+        sold = (true.plan, true.interval) if told_of_the_plan else ("unknown", None)
+        expected = (true.status, *sold)
         if believed != expected:
             yield f"{ref} is {expected} at Stripe and {believed} for the users service"
         yield from _access_differences(ref, true, view)

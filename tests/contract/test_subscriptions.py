@@ -3,10 +3,13 @@
 from dataclasses import replace
 from uuid import uuid4
 
+from domain.events import SubscriptionSnapshot
 from domain.plans import Interval, Plan
 from domain.subscription import AccessPolicy, Snapshot, Status, Subscription
 from tests.contract.storages import Storage
 from tests.examples import HOUR, NOW, subscription
+
+USER = uuid4()
 
 
 async def save(storage: Storage, *subscriptions: Subscription) -> None:
@@ -22,7 +25,7 @@ async def find(storage: Storage, *references: str) -> list[Subscription]:
 
 async def test_a_subscription_is_found_as_it_was_saved(storage: Storage) -> None:
     saved = Subscription(
-        user_id=uuid4(),
+        user_id=USER,
         customer_ref="cus_1",
         subscription_ref="sub_1",
         livemode=True,
@@ -41,6 +44,9 @@ async def test_a_subscription_is_found_as_it_was_saved(storage: Storage) -> None
         activated=True,
         version=7,
         as_of=NOW.replace(microsecond=2),
+        told=SubscriptionSnapshot(
+            USER, "past_due", "general", "month", NOW, NOW + HOUR, None, NOW + 2 * HOUR
+        ),
     )
     await save(storage, saved)
 

@@ -130,3 +130,25 @@ async def test_two_that_republish_at_once_both_have_their_say(
     for ref in REFS:
         told = await lines(bystander, ref)
         assert told == [("activated", 1, "active"), *[("snapshot", 1, "active")] * 2]
+
+
+async def test_what_a_release_said_that_keeps_no_account_of_it_is_not_forgotten(
+    engine: AsyncEngine, bystander: asyncpg.Connection
+) -> None:
+    """While two releases run side by side, the older one leaves what was kept as it was."""
+    await five_active(engine)
+    await bystander.execute(
+        "UPDATE payments.subscriptions SET status = 'past_due', version = 2"
+        " WHERE stripe_subscription_id = $1",
+        REFS[0],
+    )
+    await Republish(lambda: PostgresUnitOfWork(engine), SystemClock(), POLICY)(Selection())
+
+    assert await lines(bystander, REFS[0]) == [
+        ("activated", 1, "active"),
+        ("snapshot", 2, "past_due"),
+    ]
+    assert await lines(bystander, REFS[1]) == [
+        ("activated", 1, "active"),
+        ("snapshot", 1, "active"),
+    ]

@@ -36,6 +36,31 @@ class PactBroken(Exception):
     """The service does not do what a consumer expects of it."""
 
 
+def read_pact(path: Path | None) -> list[Mapping[str, Any]]:
+    """What a pact file expects, one message each. Raises PactBroken where it cannot be verified."""
+    if path is None:
+        raise PactBroken("give the path of your pact")
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise PactBroken(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise PactBroken(f"{path} is no pact: {error}") from None
+    if not isinstance(document, dict):
+        raise PactBroken(f"{path} is no pact: it is not a JSON object")
+    expected = [*document.get("interactions", ()), *document.get("messages", ())]
+    if not expected:
+        raise PactBroken(f"{path} expects nothing: write at least one interaction")
+    for one in expected:
+        # Without one it would be shown what the interaction before it has left behind.
+        if not one.get("providerStates") and not one.get("providerState"):
+            known = "; ".join(SITUATIONS)
+            raise PactBroken(
+                f"{one.get('description')} names no provider state: take one of these: {known}"
+            )
+    return expected
+
+
 class RunningProvider:
     """The service, and the queue that it publishes to."""
 
@@ -51,6 +76,7 @@ class RunningProvider:
 
     async def verify(self, pact: Path) -> None:
         """Verify one pact file. Raises PactBroken, which says what does not hold."""
+        read_pact(pact)
         problems: list[Exception] = []
         not_brought_about: list[Exception] = []
 

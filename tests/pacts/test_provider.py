@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import AsyncIterator, Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -16,15 +17,18 @@ import pytest
 
 from tests.end_to_end.consumer import Inbox
 from tests.end_to_end.processes import running
-from tests.pacts.provider import PactBroken, RunningProvider
+from tests.pacts.provider import PactBroken, RunningProvider, read_pact
 from tests.pacts.states import SITUATIONS
 from tests.pacts.users_service import NAME, PACTS, expectations
 from tests.stripe_stand_in import StripeStandIn
 
 GIVEN = os.environ.get("PACT")
 FILES = [Path(GIVEN)] if GIVEN else sorted(PACTS.glob("*.json"))
-if GIVEN and not FILES[0].is_file():
-    raise pytest.UsageError(f"there is no pact at {GIVEN}: give the path of a file as PACT")
+if GIVEN is not None:
+    try:
+        read_pact(FILES[0] if GIVEN else None)
+    except PactBroken as error:
+        raise pytest.UsageError(f"make verify-pact PACT=path: {error}") from None
 
 
 @pytest.fixture
@@ -58,6 +62,10 @@ def name_an_unknown_situation(pact: dict[str, Any]) -> None:
     pact["interactions"][0]["providerStates"] = [{"name": "the moon is full"}]
 
 
+def name_no_situation(pact: dict[str, Any]) -> None:
+    del pact["interactions"][0]["providerStates"]
+
+
 def ask_for_what_is_not_caused(pact: dict[str, Any]) -> None:
     pact["interactions"][0]["description"] = "payments.subscription.canceled.v1"
 
@@ -68,6 +76,7 @@ SPOILT: Final[Sequence[tuple[Callable[[dict[str, Any]], None], str]]] = (
     (expect_another_value, "'active'"),
     (expect_another_form, "v[0-9]"),
     (name_an_unknown_situation, "take one of these: a trial has begun"),
+    (name_no_situation, "activated.v1 of a trial names no provider state: take one of these"),
     (ask_for_what_is_not_caused, "this situation causes no payments.subscription.canceled.v1"),
 )
 
@@ -89,6 +98,42 @@ async def test_pacts_that_do_not_hold_fail_and_it_is_said_why(
         with pytest.raises(PactBroken) as broken:
             await provider.verify(path)
         assert problem in str(broken.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"{", "is no pact"),
+        (b"\xff", "is no pact"),
+        (b"[]", "is no pact"),
+        (b"{}", "expects nothing"),
+    ],
+)
+def test_what_is_no_pact_is_refused_and_it_is_said_why(
+    content: bytes | None, problem: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "pact.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(PactBroken, match=problem):
+        read_pact(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"), [("", "give the path of your pact"), (".", ". cannot be read: Is a dir")]
+)
+def test_the_command_fails_without_a_pact_to_verify(given: str, problem: str) -> None:
+    ran = subprocess.run(
+        ["make", "--no-print-directory", "verify-pact", f"PACT={given}"],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "TEST_SERVERS": "containers"},  # nothing is to be installed for this
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode != 0
+    assert problem in ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("state", SITUATIONS)

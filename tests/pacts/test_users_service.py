@@ -19,7 +19,7 @@ def test_the_users_service_understands_every_message_of_its_pact() -> None:
         message = json.loads(body or b"")
         data = message["data"]
         user, subscription = data["userId"], data["subscriptionId"]
-        known = SubscriptionView(int(message["sequence"]) - 1, "active", None)
+        known = SubscriptionView(int(message["sequence"]) - 1, "active")
         view = UsersView({user: {subscription: known}})
 
         assert view.apply(message)

@@ -21,7 +21,7 @@ NAME: Final = "users-service-payments.json"
 _USER: Final = "5f0c6a3e-7a38-4c9e-9d5e-0f3c4c7b1a11"
 _SUBSCRIPTION: Final = "d49db10f-161a-54ed-a8b4-d40f677694a0"
 _UNTIL: Final = "2026-09-04T09:30:00Z"
-# RFC 3339 in UTC, which sorts as text.
+# RFC 3339 in UTC.
 _MOMENT: Final = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"
 
 

@@ -139,6 +139,14 @@ def test_the_late_end_of_an_old_subscription_does_not_revoke_the_new_one() -> No
     assert not view.has_access(USER, NOW)
 
 
+def test_moments_are_compared_as_times_and_not_as_texts() -> None:
+    view = UsersView()
+    view.apply(activated())
+    view.apply(changed(2, "past_due", accessUntil="2026-03-01T00:00:00Z"))
+    assert not view.has_access(USER, "2026-03-01T00:00:00.5Z")
+    assert view.has_access(USER, "2026-03-01T00:30:00+01:00")
+
+
 async def test_what_it_believes_is_there_again_after_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "users.sqlite"
     records = Records(file)

@@ -89,14 +89,17 @@ def _life(draw: st.DrawFn, ref: str) -> tuple[list[Payload], Payload]:
             ref,
             status=draw(st.sampled_from(OPEN)),
             lookup_key=draw(st.sampled_from(PLANS)),
+            period=draw(st.sampled_from([None, (START + 30 * DAY, START + 60 * DAY)])),
             cancel_at=draw(st.sampled_from([None, START + 30 * DAY])),
             pending_setup_intent=draw(st.sampled_from([None, None, "seti_1"])),
         )
         events.append(event("customer.subscription.updated", about, created=moment))
-    if draw(st.booleans()):
+    end = draw(st.sampled_from([None, "canceled", "incomplete_expired"]))
+    if end is not None:
         moment += draw(st.integers(0, 2))
-        about = about | {"status": "canceled", "ended_at": moment}
-        events.append(event("customer.subscription.deleted", about, created=moment))
+        about = about | {"status": end, "ended_at": moment}
+        kind = "deleted" if end == "canceled" else "updated"
+        events.append(event(f"customer.subscription.{kind}", about, created=moment))
     for number in range(draw(st.integers(0, 2))):
         bill = invoice(
             f"in_{ref}_{number}", subscription=ref, amount=draw(st.sampled_from([0, 1000]))
@@ -139,9 +142,7 @@ async def _live(
     history: History, delivered: list[Payload], crashes: list[str], batch_size: int
 ) -> tuple[Tables, list[Message]]:
     """Deliver and work until nothing is left to do; the tables and the messages that arrived."""
-    provider = MemoryPaymentProvider()
-    provider.customers["cus_1"] = ProviderCustomer("cus_1", USER, history.email, "Alice", at(START))
-    provider.subscriptions = {ref: _truth(now) for ref, now in history.subscriptions.items()}
+    provider = provider_after(history)
     store, clock = MemoryStore(), SettableClock()
     fate = iter(crashes)
     arrived: list[Message] = []
@@ -161,6 +162,14 @@ async def _live(
     last = House(store=store, clock=clock, provider=provider)
     await last.run()
     return store.tables, arrived + last.published()
+
+
+def provider_after(history: History) -> MemoryPaymentProvider:
+    """The provider, asked once all of this has happened."""
+    provider = MemoryPaymentProvider()
+    provider.customers["cus_1"] = ProviderCustomer("cus_1", USER, history.email, "Alice", at(START))
+    provider.subscriptions = {ref: _truth(now) for ref, now in history.subscriptions.items()}
+    return provider
 
 
 def _let_it_crash(house: House, fate: Iterator[str]) -> None:

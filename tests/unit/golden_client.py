@@ -22,11 +22,12 @@ from cloudevents.core.bindings.rabbitmq import (  # noqa: E402
 )
 from cloudevents.core.formats.json import JSONFormat  # noqa: E402
 
+assert "date-time" in jsonschema.Draft202012Validator.FORMAT_CHECKER.checkers
 body = message.read_bytes()
 jsonschema.validate(
     json.loads(body),
     json.loads(schema.read_bytes()),
-    format_checker=jsonschema.FormatChecker(),
+    format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,
 )
 event = from_structured(
     RabbitMQMessage(headers={}, content_type="application/cloudevents+json", body=body),

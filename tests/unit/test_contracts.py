@@ -7,15 +7,20 @@ import re
 import subprocess
 import sys
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
+from contracts.compatibility import broken_messages
 from contracts.examples import examples
 from contracts.generate import ROOT, files, golden
 from contracts.pages import SECTIONS
+from contracts.schemas import event_schema
+from domain import events
 from service.event_messages import MESSAGE_TYPES, MessageType
 
 CONTRACTS = dict(files())
@@ -40,21 +45,79 @@ def test_every_event_has_an_example_and_no_file_is_left_over() -> None:
     assert committed == {*CONTRACTS, *GOLDEN}
 
 
-@every_kind
-def test_an_example_is_valid_and_each_of_its_fields_is_required(kind: MessageType) -> None:
-    routing_key = kind.routing_key
-    schema = json.loads((ROOT / "events" / f"{routing_key}.schema.json").read_text())
-    example = json.loads((ROOT / "examples" / f"{routing_key}.json").read_text())
-    validator = jsonschema.Draft202012Validator(
-        schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
-    )
+def validator_of(schema: Any) -> jsonschema.Draft202012Validator:
+    checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
+    assert {"date-time", "uuid"} <= checker.checkers.keys(), "a format would not be looked at"
     jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema, format_checker=checker)
+
+
+def schema_and_example(kind: MessageType) -> tuple[Any, Any]:
+    schema = json.loads((ROOT / "events" / f"{kind.routing_key}.schema.json").read_text())
+    return schema, json.loads((ROOT / "examples" / f"{kind.routing_key}.json").read_text())
+
+
+def promised(kind: MessageType) -> set[str]:
+    """The fields that were always there: all but those with a default, which came later."""
+    fields = msgspec.structs.fields(kind.data)
+    return {field.encode_name for field in fields if field.required}
+
+
+@every_kind
+def test_an_example_is_valid_and_what_was_always_there_is_required(kind: MessageType) -> None:
+    schema, example = schema_and_example(kind)
+    validator = validator_of(schema)
     validator.validate(example)
-    for holder in (example, example["data"]):
+    assert set(example["data"]) == {f.encode_name for f in msgspec.structs.fields(kind.data)}
+    envelope = set(example)
+    for holder, required in ((example, envelope), (example["data"], promised(kind))):
         for name in list(holder):
             value = holder.pop(name)
-            assert not validator.is_valid(example), f"{name} may be left out"
+            assert validator.is_valid(example) is (name not in required), name
             holder[name] = value
+
+
+@every_kind
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("id", "1"),
+        ("type", "payments.subscription.renamed.v1"),
+        ("source", "/elsewhere"),
+        ("time", "yesterday"),
+        ("time", "2026-01-05 09:30"),
+        ("sequence", "0"),
+        ("sequence", "1.5"),
+        ("traceparent", "00-1-1-01"),
+        ("specversion", "0.3"),
+        ("datacontenttype", "text/plain"),
+    ],
+)
+def test_an_envelope_of_another_form_is_not_valid(
+    kind: MessageType, field: str, wrong: str
+) -> None:
+    schema, example = schema_and_example(kind)
+    assert not validator_of(schema).is_valid({**example, field: wrong})
+
+
+def test_a_field_may_be_added_where_it_is_optional() -> None:
+    """From the type it is encoded with to the comparison with what was released."""
+    event = events.SubscriptionCanceled
+    kind = MESSAGE_TYPES[event]
+    more = msgspec.defstruct(
+        kind.data.__name__, [("note", str | None, None)], bases=(kind.data,), kw_only=True
+    )
+    old, example = schema_and_example(kind)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MESSAGE_TYPES, event, replace(kind, data=more))  # type: ignore[arg-type]
+        new = event_schema(event)
+        written = json.loads(examples()[event].body)
+        assert promised(MESSAGE_TYPES[event]) == set(example["data"])
+    assert broken_messages(old, new) == []
+    assert written["data"] == {**example["data"], "note": None}
+    validator_of(new).validate(written)
+    validator_of(new).validate(example)  # those that are on their way
+    validator_of(old).validate(written)  # and who knows the old schema
 
 
 @every_kind

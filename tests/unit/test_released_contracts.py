@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.compatibility import broken_api, broken_messages
+from contracts.compatibility import broken_api, broken_channels, broken_messages
 from contracts.generate import ROOT
 from contracts.release import RELEASED, broken_promises, release
 
@@ -160,6 +161,12 @@ def immediately(api: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def retry_after(api: dict[str, Any]) -> dict[str, Any]:
+    answer = path(api, "post", "/api/payments/webhook")["responses"]["503"]
+    found: dict[str, Any] = answer["headers"]["Retry-After"]
+    return found
+
+
 @pytest.mark.parametrize(
     ("edit", "problem"),
     [
@@ -202,6 +209,22 @@ def immediately(api: dict[str, Any]) -> dict[str, Any]:
             lambda api: path(api, "post", CHECKOUT)["requestBody"]["content"].clear(),
             "application/json: was removed",
         ),
+        (lambda api: immediately(api)["schema"].update(default=True), "default was False"),
+        (lambda api: immediately(api)["schema"].pop("default"), "default was False"),
+        (
+            lambda api: retry_after(api).update(schema={"type": "integer"}),
+            "header.Retry-After: type was 'string'",
+        ),
+        (lambda api: retry_after(api).update(required=False), "Retry-After was always there"),
+        (lambda api: api.update(servers=[{"url": "/v2"}]), "servers: / was removed"),
+        (
+            lambda api: api["components"]["securitySchemes"]["bearerAuth"].update(scheme="basic"),
+            "securitySchemes.bearerAuth: scheme was 'bearer'",
+        ),
+        (
+            lambda api: api["components"]["securitySchemes"].clear(),
+            "securitySchemes.bearerAuth: scheme was 'bearer' and is None",
+        ),
     ],
 )
 def test_what_breaks_a_client_is_found(
@@ -219,6 +242,9 @@ def test_what_breaks_a_client_is_found(
         lambda api: VIEW(api)["properties"].update(added={"type": "string"}),
         lambda api: ASKED(api)["properties"].update(added={"type": "string"}),
         lambda api: leave_out(ASKED(api), "priceId"),
+        lambda api: require_another(PREVIEW(api), ""),
+        lambda api: api["servers"].append({"url": "/v2"}),
+        lambda api: api["components"]["securitySchemes"].update(other={"type": "http"}),
         lambda api: VIEW(api).update(description="Said better."),
         lambda api: path(api, "delete", SUBSCRIPTION)["responses"].update({"418": {}}),
         lambda api: path(api, "delete", SUBSCRIPTION)["parameters"].append(
@@ -233,6 +259,58 @@ def test_what_no_client_has_to_know_of_breaks_nothing(
     assert broken_api(API, change(edit)) == []
 
 
+# How messages are delivered
+
+
+CHANNELS: Final[dict[str, Any]] = yaml.safe_load((ROOT / "asyncapi.yaml").read_text())
+KEY: Final = "payments.subscription.activated.v1"
+
+
+def exchange(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document["channels"][KEY]["bindings"]["amqp"]["exchange"]
+    return found
+
+
+def sending(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document["operations"]["sendSubscriptionActivated"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda document: exchange(document).update(name="payments.others"),
+        lambda document: exchange(document).update(type="fanout"),
+        lambda document: exchange(document).update(durable=False),
+        lambda document: document["channels"][KEY].update(address="payments.activated"),
+        lambda document: document["channels"].pop(KEY),
+        lambda document: sending(document)["bindings"]["amqp"].update(deliveryMode=1),
+        lambda document: sending(document)["bindings"]["amqp"].update(mandatory=False),
+        lambda document: sending(document).update(description="It is given up."),
+        lambda document: document["operations"].pop("sendSubscriptionActivated"),
+        lambda document: document["components"]["messages"]["SubscriptionActivated"].update(
+            contentType="application/json"
+        ),
+    ],
+)
+def test_another_way_of_delivery_is_found(edit: Callable[[dict[str, Any]], object]) -> None:
+    new = deepcopy(CHANNELS)
+    edit(new)
+
+    found = broken_channels(CHANNELS, new)
+    assert found
+    assert all(line.startswith(f"{KEY}: ") for line in found)
+
+
+def test_a_channel_may_be_added_and_explained_better() -> None:
+    new = deepcopy(CHANNELS)
+    new["channels"]["payments.subscription.activated.v2"] = deepcopy(new["channels"][KEY])
+    new["channels"][KEY]["description"] = "Said better."
+    new["info"]["version"] = "1.1.0"
+
+    assert broken_channels(CHANNELS, new) == []
+
+
 # The release
 
 
@@ -241,6 +319,7 @@ def contracts(tmp_path: Path) -> Path:
     """Give a copy of the contracts to spoil."""
     shutil.copytree(ROOT / "events", tmp_path / "events")
     shutil.copyfile(ROOT / "openapi.json", tmp_path / "openapi.json")
+    shutil.copyfile(ROOT / "asyncapi.yaml", tmp_path / "asyncapi.yaml")
     return tmp_path
 
 
@@ -249,8 +328,13 @@ def test_a_release_is_kept_and_the_next_one_refused_where_it_breaks_a_promise(
 ) -> None:
     released = contracts / "released"
     assert release(contracts, released) == []
-    kept = {path: path.read_bytes() for path in released.rglob("*.json")}
-    assert {path.name for path in kept} == {*EVENTS, "openapi.v1.json"}
+    kept = {path: path.read_bytes() for path in released.rglob("*.*")}
+    assert {path.name for path in kept} == {
+        *EVENTS,
+        "openapi.v1.json",
+        "asyncapi.v1.yaml",
+        "index.json",
+    }
 
     spoiled = deepcopy(EVENTS[ACTIVATED])
     rename(spoiled["$defs"]["ActivatedData"], "trialEndDate")
@@ -265,7 +349,26 @@ def test_a_release_is_kept_and_the_next_one_refused_where_it_breaks_a_promise(
         for problem in problems
     )
     assert any("plan: was removed" in problem and "make a v2" in problem for problem in problems)
-    assert {path: path.read_bytes() for path in released.rglob("*.json")} == kept
+    assert {path: path.read_bytes() for path in released.rglob("*.*")} == kept
+
+
+@pytest.mark.parametrize(
+    "name", [f"events/{ACTIVATED}", "openapi.v1.json", "asyncapi.v1.yaml", "index.json"]
+)
+def test_what_was_released_is_neither_removed_nor_changed_unseen(
+    contracts: Path, name: str
+) -> None:
+    released = contracts / "released"
+    release(contracts, released)
+    file = released / name
+    whole = file.read_text()
+
+    file.write_text(whole.replace("payments", "billing", 1))
+    assert broken_promises(contracts, released)
+    file.unlink()
+    assert broken_promises(contracts, released)
+    file.write_text(whole)
+    assert broken_promises(contracts, released) == []
 
 
 def test_an_event_that_is_no_longer_there_breaks_a_promise(contracts: Path) -> None:
