@@ -14,6 +14,8 @@ import uvicorn
 import uvloop
 from litestar import Litestar
 
+from adapters.http.connections import BoundedConnection
+
 log = structlog.get_logger(__name__)
 
 # Seconds that requests under way get to finish when the process is told to stop.
@@ -73,7 +75,7 @@ async def serve(app: Litestar, host: str, port: int, stop: asyncio.Event) -> Non
     server = _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedConnection,
             ws="none",
             lifespan="on",
             access_log=False,
