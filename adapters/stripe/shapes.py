@@ -50,11 +50,18 @@ class LegacyPlan(msgspec.Struct):
     interval: str | None = None
 
 
-class SubscriptionItem(msgspec.Struct, kw_only=True):
-    price: Price | str | None
+class SubscriptionItem(msgspec.Struct):
+    price: Price | str | msgspec.UnsetType | None = msgspec.UNSET
     plan: LegacyPlan | None = None
     current_period_start: int | None = None
     current_period_end: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where neither a price nor a plan says what was bought."""
+        if self.price is msgspec.UNSET:
+            if self.plan is None:
+                raise ValueError("Object missing required field `price`")
+            self.price = None
 
 
 class SubscriptionItems(msgspec.Struct):

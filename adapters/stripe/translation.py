@@ -292,7 +292,7 @@ def _what_was_bought(
     """The item with one of our prices, else the first one, and our offer behind it."""
     items = subscription.items.data if subscription.items else ()
     for item in items:
-        offer = _offer(item.price, item.plan, prices)
+        offer = _offer(item.price or None, item.plan, prices)
         if offer is not None:
             return item, offer
     return (items[0] if items else None), _offer(None, subscription.plan, prices)
@@ -302,7 +302,7 @@ def _price_of(
     item: shapes.SubscriptionItem | None, plan: shapes.LegacyPlan | None
 ) -> tuple[str | None, str | None]:
     """The reference of the price and how often it is billed."""
-    price = item.price if item else None
+    price = (item.price or None) if item else None
     plan = (item.plan if item else None) or plan
     reference_ = price.id if isinstance(price, shapes.Price) else price
     recurring = price.recurring if isinstance(price, shapes.Price) else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from sandbox.scenarios.playing import Scenario, perform
 from sandbox.scenarios.stage import Stage, staged
 from sandbox.scenarios.storm import storm
 from sandbox.scenarios.timeline import Timeline
+from sandbox.users_service import Consumer, UsersService, UsersView
+from tests.end_to_end.processes import run
 
 
 @pytest.fixture
@@ -223,6 +227,43 @@ async def test_a_storm_of_repeated_and_reordered_webhooks_ends_in_agreement(
     assert seen == [{"trialing"}]
     assert len(deliveries) > 1.2 * len({delivery.event for delivery in deliveries})
     assert arrived != sorted(arrived), "the webhooks came in the order of their creation"
+
+
+async def test_who_joins_in_the_middle_of_the_storm_arrives_at_the_same_view(
+    database_url: str, rabbitmq_url: str, tmp_path: Path
+) -> None:
+    """Its queue is bound half-way, snapshots are asked for, and the storm goes on meanwhile."""
+    late = UsersService(lambda _: None)
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": rabbitmq_url}
+    async with AsyncExitStack() as staying:
+        stage = await staying.enter_async_context(
+            staged(tmp_path, given, Timeline(write=lambda _: None))
+        )
+        republishing: list[asyncio.Task[tuple[int, str]]] = []
+
+        async def midway(stage: Stage) -> None:
+            consumer = Consumer(rabbitmq_url, late, queue="users.late", temporary=True)
+            await staying.enter_async_context(consumer)
+            command = run({"DATABASE_URL": stage.platform.database_url}, "republish")
+            republishing.append(asyncio.create_task(command))
+
+        await storm(stage, subscribers=14, midway=midway)
+        (status, said) = await republishing[0]
+        assert status == 0, said
+        assert await disagreements(stage.platform) == []
+        # Those that changed before their snapshot was written are in it, and in no gap.
+        known = stage.platform.users.view.users
+        await late.until(lambda view: view.users.keys() == known.keys(), 60)
+        await late.until(lambda view: _versions(view) == _versions(stage.platform.users.view), 60)
+        assert late.view.users == known
+    joined_at_once = [m for m in stage.messages if m["type"].endswith("snapshot.v1")]
+    assert len(joined_at_once) == 14, "everybody was summed up once"
+    statuses = {view.status for views in known.values() for view in views.values()}
+    assert {"active", "canceled"} <= statuses
+
+
+def _versions(view: UsersView) -> dict[str, int]:
+    return {id_: one.version for views in view.users.values() for id_, one in views.items()}
 
 
 async def _order_of_arrival(stage: Stage) -> list[datetime]:

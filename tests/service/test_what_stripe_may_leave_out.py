@@ -192,6 +192,7 @@ DIFFERENT_WITHOUT: Final[Mapping[str, str]] = {
     "object.name": "of a customer: it may have none, and no message names it",
     "object.hosted_invoice_url": "an invoice has none before it is finalized: null in the message",
     "object.invoice_pdf": "as its page",
+    "object.items.data.0.price": "beside a plan, as old as those: known by its reference alone",
 }
 
 
