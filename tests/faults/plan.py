@@ -36,13 +36,13 @@ def many(count: int, seed: int, kinds: Collection[str]) -> Plan:
     chance = _chance(seed, "many")
     numbers = iter(range(count))
     plan = [[Planned(one_node_of_each_killed, f"{seed}:{next(numbers)}")]]
+    all_faults = [(kind, fault) for kind in sorted(kinds) for fault in FAULTS[kind]]
     while (left := count - sum(map(len, plan))) > 0:
-        drawn = chance.sample(sorted(kinds), min(left, chance.choice([1, 1, 2])))
-        if set(drawn) == EXCLUDING:
-            drawn.pop()
-        plan.append(
-            [Planned(chance.choice(FAULTS[kind]), f"{seed}:{next(numbers)}") for kind in drawn]
-        )
+        kind, first = chance.choice(all_faults)
+        disturbed = EXCLUDING if kind in EXCLUDING else {kind}
+        second = chance.choice([fault for other, fault in all_faults if other not in disturbed])
+        faults = [first, second][: min(left, chance.choice([1, 1, 2]))]
+        plan.append([Planned(fault, f"{seed}:{next(numbers)}") for fault in faults])
     return plan
 
 
