@@ -37,16 +37,22 @@ class Tables:
 
 
 async def settled(database_url: str) -> None:
-    """Return once every webhook is worked off and every message is out."""
-    pending = """
-        SELECT (SELECT count(*) FROM payments.stripe_webhook_events WHERE NOT processed)
-             + (SELECT count(*) FROM payments.outbox_events WHERE published_at IS NULL)
-    """
+    """Return once every webhook is worked off and every message is out; fail with what is not."""
+    pending = (
+        "SELECT event_id, event_type, attempt_count, outcome, error_message, waiting_for,"
+        " next_attempt_at, now() FROM payments.stripe_webhook_events WHERE NOT processed",
+        "SELECT id, ordering_key, version, now() FROM payments.outbox_events"
+        " WHERE published_at IS NULL",
+    )
     connection = await asyncpg.connect(database_url)
     try:
-        async with asyncio.timeout(120):
-            while await connection.fetchval(pending):
-                await asyncio.sleep(0.05)
+        left: list[Row] = []
+        try:
+            async with asyncio.timeout(120):
+                while left := [dict(row) for q in pending for row in await connection.fetch(q)]:
+                    await asyncio.sleep(0.2)
+        except TimeoutError:
+            raise AssertionError(f"{len(left)} are still not done with: {left[:5]}") from None
     finally:
         await connection.close()
 
