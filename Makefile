@@ -57,7 +57,9 @@ endif
 	@$(BIN)/python -m pytest $(ARGS)
 
 faults: $(STAMP) ## Hurt a running service FAULTS times (200); FAULT_SEED=... draws the same again
-	@[ -e /usr/lib/*/faketime/libfaketime.so.1 ] || .ci/apt-install rabbitmq-server libfaketime || true
+	@{ [ -e /usr/lib/*/faketime/libfaketime.so.1 ] \
+		&& PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v rabbitmq-server >/dev/null; } \
+		|| .ci/apt-install rabbitmq-server libfaketime || true
 	FAULTS=$${FAULTS:-200} $(BIN)/python -m pytest -s tests/faults -k cluster $(ARGS)
 
 fuzz: $(STAMP) ## Send FUZZ_RUNS (1,000,000) hostile webhooks to what reads them

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
@@ -12,9 +13,14 @@ class Proxy:
     """Forwards connections to the server of a URL until it is cut or stalled."""
 
     def __init__(self, url: str, *others: str) -> None:
-        """Forward to the server of a URL, or of the others where that one does not answer."""
+        """Forward to the server of a URL or, one connection each in turn, of the others too.
+
+        One that does not answer is passed over.
+        """
         self._target = urlsplit(url)
-        self._targets = [self._target, *map(urlsplit, others)]
+        self._targets = deque([self._target, *map(urlsplit, others)])
+        # How often it hindered something: a connection refused or reset, data held up or lost.
+        self.hindered = 0
         self._server: asyncio.Server | None = None
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -52,8 +58,14 @@ class Proxy:
         credentials = "".join(self._target.netloc.rpartition("@")[:2])
         return self._target._replace(netloc=f"{credentials}127.0.0.1:{port}").geturl()
 
+    def move(self, url: str) -> None:
+        """Forward new connections to this server instead."""
+        self._target = urlsplit(url)
+        self._targets = deque([self._target])
+
     def drop(self) -> None:
         """Reset every connection; new ones are served."""
+        self.hindered += len(self._connections)
         for writer in self._connections:
             writer.transport.abort()
 
@@ -121,7 +133,9 @@ class Proxy:
         self._accepted.set()
         try:
             with contextlib.suppress(OSError):  # its server does not listen: nor does this
-                if not self._cut:
+                if self._cut:
+                    self.hindered += 1
+                else:
                     await self._forward(reader, writer)
         finally:
             writer.transport.abort()
@@ -142,7 +156,9 @@ class Proxy:
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         refused = OSError("no server")
-        for target in self._targets:
+        targets = list(self._targets)
+        self._targets.rotate(-1)
+        for target in targets:
             try:
                 return await asyncio.open_connection(target.hostname, target.port)
             except OSError as error:
@@ -156,8 +172,12 @@ class Proxy:
     async def _arrives(self, writer: asyncio.StreamWriter) -> bool:
         """Whether what comes for this connection gets through, once it has been held up."""
         if self._delay:
+            self.hindered += 1
             await asyncio.sleep(self._delay)
-        return writer not in self._abandoned
+        if writer not in self._abandoned:
+            return True
+        self.hindered += 1
+        return False
 
     async def _forward_request(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -170,6 +190,7 @@ class Proxy:
                     allowed, data = data[: self._allowance], data[self._allowance :]
                     self._allowance -= len(allowed)
                     writer.write(allowed)
+                    self.hindered += 1
                     await self._flowing.wait()
                 writer.write(data)
                 await writer.drain()

@@ -27,7 +27,12 @@ def postgres(data_dir: Path) -> Iterator[PrivatePostgres]:
 @pytest.fixture(scope="package")
 def broker(data_dir: Path) -> Iterator[PrivateRabbitMQ]:
     if find_rabbitmq_server() is None:
-        pytest.skip("faults need a broker of their own: apt-get install rabbitmq-server")
+        # A failure, not a skip: a green run has to mean that the tests ran.
+        pytest.fail(
+            "Faults need a broker of their own, never a container, and rabbitmq-server is not"
+            " installed. Install it, on Debian or Ubuntu with: apt-get install rabbitmq-server",
+            pytrace=False,
+        )
     with PrivateRabbitMQ(data_dir / "broker") as server:
         asyncio.run(declare_queue(server.url))
         # The broker writes down lazily which quorum queues it hosts: killed before it has, it

@@ -15,7 +15,10 @@ from typing import Final
 
 import asyncpg
 
-from tests.faults.world import World, on_servers
+from sandbox.servers import PrivatePostgres
+from tests.databases import as_role
+from tests.faults.world import Member, World, on_servers
+from tests.proxy import Proxy
 from tests.stripe_stand_in import Failure, half, hang, reset, status
 
 Fault = Callable[[World, random.Random], Awaitable[None]]
@@ -69,6 +72,17 @@ async def one_of_each_killed(world: World, chance: random.Random) -> None:
     await asyncio.gather(api.start(), worker.start())
 
 
+async def one_node_of_each_killed(world: World, chance: random.Random) -> None:
+    """A machine that had an API, a worker and a node of the broker on it is gone."""
+    api, worker = chance.choice(world.apis), chance.choice(world.workers)
+    node = chance.choice(world.brokers)
+    await asyncio.gather(api.kill(), worker.kill(), on_servers(node.kill))
+    await world.sender.accepted(20)
+    if len(world.brokers) > 1:
+        await world.consumer.received(10)  # the others have a majority
+    await asyncio.gather(api.start(), worker.start(), on_servers(node.start))
+
+
 async def api_stopped(world: World, chance: random.Random) -> None:
     """In order: what it has in hand is answered, or refused and sent again."""
     api = chance.choice(world.apis)
@@ -96,21 +110,21 @@ async def worker_frozen(world: World, chance: random.Random) -> None:
 async def api_frozen(world: World, chance: random.Random) -> None:
     api = chance.choice(world.apis)
     api.freeze()
-    await world.sender.accepted(20)
+    await asyncio.gather(world.sender.accepted(20), world.sender.refused(1))
     api.thaw()
 
 
 async def broker_killed(world: World, chance: random.Random) -> None:
     node = chance.choice(world.brokers)
-    node.kill()
-    await world.sender.accepted(20)
+    await on_servers(node.kill)
+    await _broker_is_missed(world)
     await on_servers(node.start)
 
 
 async def broker_frozen(world: World, chance: random.Random) -> None:
     node = chance.choice(world.brokers)
     node.pause()
-    await world.sender.accepted(30)
+    await _broker_is_missed(world)
     node.resume()
 
 
@@ -124,21 +138,40 @@ async def broker_connections_cut(world: World, chance: random.Random) -> None:
 async def broker_confirms_nothing(world: World, chance: random.Random) -> None:
     """Some bytes still reach the broker, then nothing does: confirms are cut in the middle."""
     async with world.broker.half_stalled(after=chance.randint(1, 4000)):
-        await world.sender.accepted(20)
+        await _messages_wait(world)
     world.broker.drop()
 
 
 async def broker_unreachable(world: World, chance: random.Random) -> None:
     del chance
     async with world.broker.cut():
-        await world.sender.accepted(20)
+        await _messages_wait(world)
 
 
 async def broker_disk_full(world: World, chance: random.Random) -> None:
+    """One node raises its alarm, and all of them take no more messages."""
     node = chance.choice(world.brokers)
     await on_servers(node.control, "set_disk_free_limit", "9999GB")
-    await world.sender.accepted(30)
+    # What does not match is an error, which `control` raises.
+    await on_servers(node.control, "eval", "[_ | _] = rabbit_alarm:get_alarms().")
+    await _messages_wait(world)
     await on_servers(node.control, "set_disk_free_limit", "50MB")
+    await on_servers(node.control, "eval", "[] = rabbit_alarm:get_alarms().")
+
+
+async def broker_slow(world: World, chance: random.Random) -> None:
+    await _slow(world, world.broker, chance)
+
+
+async def broker_black_holed(world: World, chance: random.Random) -> None:
+    del chance
+    async with world.broker.stalled():
+        await _messages_wait(world)
+
+
+async def broker_connections_forgotten(world: World, chance: random.Random) -> None:
+    del chance
+    await _forget_connections(world.broker)
 
 
 async def database_restarted(world: World, chance: random.Random) -> None:
@@ -180,58 +213,83 @@ async def database_connections_cut(world: World, chance: random.Random) -> None:
         world.database.drop()
 
 
+async def database_moved(world: World, chance: random.Random) -> None:
+    """A failover: all connections end, and new ones lead to another address."""
+    del chance
+    await on_servers(world.postgres.stop)
+    await world.sender.refused(5)
+    world.postgres.port = PrivatePostgres(world.postgres.data_dir).port  # another that is free
+    await on_servers(world.postgres.start)
+    world.database.move(as_role(world.database_url, world.role))
+
+
 async def transactions_refused(world: World, chance: random.Random) -> None:
     """The server picks transactions as victims of deadlocks or of conflicts."""
-    code = chance.choice(["40001", "40P01"])
-    tables = ("stripe_webhook_events", "subscriptions", "outbox_events", "workers")
+    await _refuse(world, chance, "TRIGGER", "BEFORE", "FOR EACH STATEMENT")
+
+
+async def commits_refused(world: World, chance: random.Random) -> None:
+    """All statements succeed, and then the commit does not."""
+    await _refuse(
+        world,
+        chance,
+        "CONSTRAINT TRIGGER",
+        "AFTER",
+        "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW",
+    )
+
+
+async def deadlocks_forced(world: World, chance: random.Random) -> None:
+    """Somebody locks what a worker locks in the opposite order, and the worker is the victim."""
+    del chance
     async with _superuser(world) as connection:
-        await connection.execute(f"""
-            CREATE SCHEMA faults;
-            CREATE SEQUENCE faults.refusals;
-            CREATE FUNCTION faults.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-                BEGIN
-                    IF random() < 0.5 THEN
-                        PERFORM nextval('faults.refusals');
-                        RAISE EXCEPTION 'a fault of the tests' USING ERRCODE = '{code}';
-                    END IF;
-                    RETURN NULL;
-                END
-            $$;
-        """)
-        for table in tables:
-            await connection.execute(
-                f"CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON payments.{table}"
-                " FOR EACH STATEMENT EXECUTE FUNCTION faults.refuse()"
+        # Who has waited for so long looks for a deadlock, and is its victim: after one second
+        # by default. So this session is one only where the worker looked too early.
+        await connection.execute("SET deadlock_timeout = '3s'")
+
+        async def deadlocks() -> int:
+            found: int = await connection.fetchval(
+                "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
             )
+            return found
 
-        async def refused() -> bool:
-            return bool(await connection.fetchval("SELECT last_value > 10 FROM faults.refusals"))
+        before = await deadlocks()
 
-        await _until(refused)
-        # One at a time: with locks on several tables it would be a victim itself.
-        for table in tables:
-            await connection.execute(f"DROP TRIGGER refuse ON payments.{table}")
-        await connection.execute("DROP SCHEMA faults CASCADE")
+        async def has_a_victim() -> bool:
+            nonlocal before
+            try:
+                async with connection.transaction():
+                    await connection.execute(
+                        "LOCK TABLE payments.subscriptions IN ACCESS EXCLUSIVE MODE"
+                    )
+                    await _until(lambda: _waits_for(world, "subscriptions", 1))
+                    # Whoever waits has claimed webhooks before.
+                    await connection.execute(
+                        "LOCK TABLE payments.stripe_webhook_events IN ACCESS EXCLUSIVE MODE"
+                    )
+            except asyncpg.DeadlockDetectedError:
+                before += 1
+            return await deadlocks() > before
+
+        await _until(has_a_victim)
 
 
 async def tables_locked(world: World, chance: random.Random) -> None:
     """Somebody holds a table for himself, and everyone queues up behind him."""
-    table = chance.choice(["stripe_webhook_events", "subscriptions", "outbox_events"])
+    table, waiting = chance.choice(
+        [
+            ("stripe_webhook_events", 3),
+            ("outbox_events", 3),
+            ("subscriptions", len(world.workers)),  # each in one session, and nobody else
+        ]
+    )
     async with _superuser(world) as connection, connection.transaction():
         await connection.execute(f"LOCK TABLE payments.{table} IN ACCESS EXCLUSIVE MODE")
-
-        async def waited_for() -> bool:
-            return bool(
-                await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            )
-
-        await _until(waited_for)
+        await _until(lambda: _waits_for(world, table, waiting))
 
 
-async def network_slow(world: World, chance: random.Random) -> None:
-    proxy = chance.choice([world.database, world.broker, world.provider])
-    async with proxy.slow(chance.uniform(0.01, 0.1)):
-        await world.recovered()
+async def database_slow(world: World, chance: random.Random) -> None:
+    await _slow(world, world.database, chance)
 
 
 async def database_black_holed(world: World, chance: random.Random) -> None:
@@ -240,16 +298,9 @@ async def database_black_holed(world: World, chance: random.Random) -> None:
         await world.sender.refused(1)
 
 
-async def broker_black_holed(world: World, chance: random.Random) -> None:
+async def database_connections_forgotten(world: World, chance: random.Random) -> None:
     del chance
-    async with world.broker.stalled():
-        await world.sender.accepted(30)
-
-
-async def connections_forgotten(world: World, chance: random.Random) -> None:
-    """The connections there are lead nowhere any more and nobody says so; new ones work."""
-    chance.choice([world.database, world.broker]).abandon()
-    await world.recovered()
+    await _forget_connections(world.database)
 
 
 async def provider_failing(world: World, chance: random.Random) -> None:
@@ -262,12 +313,14 @@ async def provider_failing(world: World, chance: random.Random) -> None:
         reset,
         half,
     ]
+    world.stripe_was_away = True
     world.stripe.failures += chance.sample(failures, len(failures))
     await _until(lambda: _nothing_left(world.stripe.failures))
 
 
 async def provider_hanging(world: World, chance: random.Random) -> None:
     del chance
+    world.stripe_was_away = True
     world.stripe.failures += [hang, hang]
     await _until(lambda: _nothing_left(world.stripe.failures))
     await world.recovered()
@@ -276,26 +329,27 @@ async def provider_hanging(world: World, chance: random.Random) -> None:
 
 async def provider_unreachable(world: World, chance: random.Random) -> None:
     del chance
+    world.stripe_was_away = True
     async with world.provider.cut():
-        await world.sender.accepted(30)
+        await asyncio.gather(world.sender.accepted(30), _hindered(world.provider, 3))
 
 
-async def clock_skewed(world: World, chance: random.Random) -> None:
+async def provider_slow(world: World, chance: random.Random) -> None:
+    await _slow(world, world.provider, chance)
+
+
+async def worker_clock_skewed(world: World, chance: random.Random) -> None:
     """A worker's clock is wrong by up to a day, in either direction."""
-    assert FAKETIME is not None, "libfaketime is not installed"
-    worker = chance.choice(world.workers)
-    await worker.kill()
-    await worker.start(
-        LD_PRELOAD=str(FAKETIME),
-        FAKETIME=f"{chance.choice('+-')}{chance.randint(10, 86_400)}",
-        # Time that only ever goes forward is not what an administrator sets wrong.
-        FAKETIME_DONT_FAKE_MONOTONIC="1",
-    )
-    await world.recovered()
-    await worker.kill()
-    await worker.start()
+    await _skew(world, chance.choice(world.workers), chance, 86_400)
 
 
+async def api_clock_skewed(world: World, chance: random.Random) -> None:
+    """An API's is wrong by less than the age up to which a signature is taken, 300 seconds."""
+    await _skew(world, chance.choice(world.apis), chance, 120)
+
+
+# What a fault of each kind hurts is nothing that one of another kind does: two of different kinds
+# may happen at once. Clocks are set wrong by starting processes anew.
 FAULTS: Final[Mapping[str, tuple[Fault, ...]]] = {
     "processes": (
         api_killed,
@@ -315,25 +369,154 @@ FAULTS: Final[Mapping[str, tuple[Fault, ...]]] = {
         broker_confirms_nothing,
         broker_unreachable,
         broker_disk_full,
+        broker_slow,
+        broker_black_holed,
+        broker_connections_forgotten,
     ),
     "database": (
         database_restarted,
         database_killed,
         database_frozen,
+        database_moved,
         sessions_terminated,
         database_connections_cut,
         transactions_refused,
+        commits_refused,
+        deadlocks_forced,
         tables_locked,
-    ),
-    "network": (
-        network_slow,
+        database_slow,
         database_black_holed,
-        broker_black_holed,
-        connections_forgotten,
+        database_connections_forgotten,
     ),
-    "provider": (provider_failing, provider_hanging, provider_unreachable),
-    "clocks": (clock_skewed,),
+    "provider": (provider_failing, provider_hanging, provider_unreachable, provider_slow),
+    "clocks": (worker_clock_skewed, api_clock_skewed),
 }
+EXCLUDING: Final = {"processes", "clocks"}
+
+
+async def _skew(world: World, member: Member, chance: random.Random, most: int) -> None:
+    assert FAKETIME is not None, "libfaketime is not installed"
+    await member.kill()
+    await member.start(
+        LD_PRELOAD=str(FAKETIME),
+        FAKETIME=f"{chance.choice('+-')}{chance.randint(10, most)}",
+        # Time that only ever goes forward is not what an administrator sets wrong.
+        FAKETIME_DONT_FAKE_MONOTONIC="1",
+    )
+    await world.recovered()
+    await member.kill()
+    await member.start()
+
+
+async def _refuse(
+    world: World, chance: random.Random, trigger: str, moment: str, extent: str
+) -> None:
+    """Let every other transaction fail until some have."""
+    code = chance.choice(["40001", "40P01"])
+    tables = ("stripe_webhook_events", "subscriptions", "outbox_events", "workers")
+    async with _superuser(world) as connection:
+        await connection.execute(f"""
+            CREATE SCHEMA faults;
+            CREATE SEQUENCE faults.refusals;
+            CREATE FUNCTION faults.refuse() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+                BEGIN
+                    -- A transaction writes many rows, and its fate is not to depend on how many.
+                    IF hashint8(pg_current_xact_id()::text::bigint) % 2 = 0 THEN
+                        PERFORM nextval('faults.refusals');
+                        RAISE EXCEPTION 'a fault of the tests' USING ERRCODE = '{code}';
+                    END IF;
+                    RETURN NULL;
+                END
+            $$;
+        """)
+        for table in tables:
+            await connection.execute(
+                f"CREATE {trigger} refuse {moment} INSERT OR UPDATE ON payments.{table}"
+                f" {extent} EXECUTE FUNCTION faults.refuse()"
+            )
+
+        async def refused() -> bool:
+            return bool(await connection.fetchval("SELECT last_value > 10 FROM faults.refusals"))
+
+        await _until(refused)
+        # One at a time: with locks on several tables it would be a victim itself.
+        for table in tables:
+            await connection.execute(f"DROP TRIGGER refuse ON payments.{table}")
+        await connection.execute("DROP SCHEMA faults CASCADE")
+
+
+async def _slow(world: World, proxy: Proxy, chance: random.Random) -> None:
+    async with proxy.slow(chance.uniform(0.01, 0.1)):
+        await asyncio.gather(world.recovered(), _hindered(proxy, 5))
+
+
+async def _forget_connections(proxy: Proxy) -> None:
+    """The connections there are lead nowhere any more and nobody says so; new ones work."""
+    proxy.abandon()
+    await _hindered(proxy, 1)
+
+
+async def _hindered(proxy: Proxy, more: int) -> None:
+    """Return once this proxy has hindered so much more."""
+    enough = proxy.hindered + more
+
+    async def is_enough() -> bool:
+        return proxy.hindered >= enough
+
+    await _until(is_enough)
+
+
+async def _broker_is_missed(world: World) -> None:
+    """Return once the absence of a node has had an effect, if it is one that is needed."""
+    if len(world.brokers) > 1:
+        await asyncio.gather(world.sender.accepted(30), world.consumer.received(10))
+    else:
+        await _messages_wait(world)
+
+
+async def _messages_wait(world: World) -> None:
+    """Return once messages have waited, all of them, while further webhooks were taken."""
+
+    async def unpublished() -> set[object]:
+        rows = await _look(
+            world, "SELECT id FROM payments.outbox_events WHERE published_at IS NULL"
+        )
+        return {row["id"] for row in rows}
+
+    async def wait() -> bool:
+        before = await unpublished()
+        await world.sender.accepted(10)
+        return len(before) >= 10 and before <= await unpublished()
+
+    await _until(wait)
+
+
+async def _waits_for(world: World, table: str, sessions: int) -> bool:
+    """Whether so many sessions of the service wait for this table."""
+    [row] = await _look(
+        world,
+        "SELECT count(DISTINCT pid) AS waiting FROM pg_locks JOIN pg_stat_activity USING (pid)"
+        " WHERE relation = $1::regclass AND NOT granted AND usename = $2",
+        f"payments.{table}",
+        world.role,
+    )
+    return bool(row["waiting"] >= sessions)
+
+
+async def _look(world: World, query: str, *arguments: object) -> list[asyncpg.Record]:
+    """What a query finds, once the database answers: another fault may have it away."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with contextlib.suppress(
+                OSError,
+                asyncpg.InterfaceError,
+                asyncpg.PostgresConnectionError,
+                asyncpg.OperatorInterventionError,
+            ):
+                async with _superuser(world) as connection:
+                    found: list[asyncpg.Record] = await connection.fetch(query, *arguments)
+                    return found
+            await asyncio.sleep(0.02)
 
 
 @contextlib.asynccontextmanager
@@ -347,12 +530,10 @@ async def _superuser(world: World) -> AsyncIterator[asyncpg.Connection]:
 
 async def _partitions(world: World) -> str:
     """Who holds what, as one text."""
-    async with _superuser(world) as connection:
-        found: str = await connection.fetchval(
-            "SELECT string_agg(partition || ':' || coalesce(worker_id::text, ''), ' '"
-            " ORDER BY partition) FROM payments.worker_partitions"
-        )
-        return found
+    rows = await _look(
+        world, "SELECT partition, worker_id FROM payments.worker_partitions ORDER BY partition"
+    )
+    return " ".join(f"{row['partition']}:{row['worker_id']}" for row in rows)
 
 
 async def _differs(world: World, share: str) -> bool:

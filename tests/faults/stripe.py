@@ -7,24 +7,16 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from uuid import UUID
+from typing import NamedTuple
 
 import httpx
 
-from tests.stripe_payloads import (
-    DAY,
-    START,
-    Payload,
-    customer,
-    event,
-    invoice,
-    signed,
-    subscription,
-)
+from tests.faults.lives import Delivery, Life, draw_life
+from tests.stripe_payloads import Payload, signed
 from tests.stripe_stand_in import StripeStandIn
 
 # Seconds. What is not answered by then counts as refused, as at Stripe.
-ANSWER_TIMEOUT = 10.0
+ANSWER_TIMEOUT = 5.0
 # Seconds between two tries of one webhook. Stripe waits for minutes to hours.
 RETRY_PAUSE = 0.05
 # Seconds until something awaited must have happened.
@@ -34,29 +26,31 @@ LIVES_AT_ONCE = 12
 SENDERS = 8
 
 
-@dataclass(frozen=True)
-class Life:
-    """One subscription, of a user of its own, from its trial to its end."""
+class Try(NamedTuple):
+    """One delivery of a webhook. `duplicate` is what the answer said, None where it was no 200."""
 
-    user: UUID
-    ref: str
-    events: Sequence[Payload]
+    event_id: str
+    duplicate: bool | None
 
 
 @dataclass
 class Sender:
-    """Sends lives that begin for as long as it is told to, in an order made from the chance."""
+    """Sends lives that begin for as long as it is told to."""
 
     addresses: Callable[[], Sequence[str]]
     stand_in: StripeStandIn
-    chance: random.Random
+    seed: int
     lives: list[Life] = field(default_factory=list)
+    tries: list[Try] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)
-    repeats: int = 0
     refusals: int = 0
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
-    _open: list[list[Payload]] = field(default_factory=list)
+    _open: list[list[Delivery]] = field(default_factory=list)
     _ending: bool = False
+
+    def __post_init__(self) -> None:
+        # Its own: how often it draws depends on how fast it is answered.
+        self._chance = random.Random(f"{self.seed}:sender")  # noqa: S311 - a schedule, not a secret
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -87,75 +81,47 @@ class Sender:
             await self._news.wait_for(condition)
 
     async def _send_all(self, client: httpx.AsyncClient) -> None:
-        while (payload := self._next()) is not None:
-            await self._send(client, payload)
-            if self.chance.random() < 0.1:
-                self.repeats += 1
-                await self._send(client, payload)
+        while (delivery := self._next()) is not None:
+            for _ in range(1 + delivery.repeats):
+                await self._send(client, delivery.payload)
 
-    def _next(self) -> Payload | None:
+    def _next(self) -> Delivery | None:
         while len(self._open) < LIVES_AT_ONCE and not self._ending:
-            life = self._begin()
+            life = draw_life(self.seed, len(self.lives))
+            # What whose a subscription is, and a tie within one second, are decided by.
+            self.stand_in.customers[life.customer["id"]] = life.customer
+            self.stand_in.subscriptions[life.ref] = life.truth
             self.lives.append(life)
-            self._open.append(self.chance.sample(life.events, len(life.events)))
+            self._open.append(list(life.deliveries))
         if not self._open:
             return None
-        left = self.chance.choice(self._open)
-        payload = left.pop()
+        left = self._chance.choice(self._open)
+        delivery = left.pop(0)
         if not left:
             self._open.remove(left)
-        return payload
+        return delivery
 
     async def _send(self, client: httpx.AsyncClient, payload: Payload) -> None:
         while True:
             request = signed(payload)
             try:
                 answer = await client.post(
-                    f"{self.chance.choice(self.addresses())}/api/payments/webhook",
+                    f"{self._chance.choice(self.addresses())}/api/payments/webhook",
                     content=request.body,
                     headers={"stripe-signature": request.header},
                 )
             except httpx.TransportError:
-                pass  # nobody listens, or the connection broke
+                duplicate = None  # nobody listens, or the connection broke
             else:
                 assert answer.status_code in (200, 500, 503), answer.text
-                if answer.status_code == 200:
-                    async with self._news:
-                        self.answered.add(payload["id"])
-                        self._news.notify_all()
-                    return
+                duplicate = answer.json()["duplicate"] if answer.status_code == 200 else None
             async with self._news:
-                self.refusals += 1
+                self.tries.append(Try(payload["id"], duplicate))
+                if duplicate is None:
+                    self.refusals += 1
+                else:
+                    self.answered.add(payload["id"])
                 self._news.notify_all()
+            if duplicate is not None:
+                return
             await asyncio.sleep(RETRY_PAUSE)
-
-    def _begin(self) -> Life:
-        number = len(self.lives)
-        user = UUID(int=self.chance.getrandbits(128), version=4)
-        ref, cus = f"sub_{number}", f"cus_{number}"
-        self.stand_in.customers[cus] = customer(cus, user_id=user, email=f"{ref}@example.org")
-        tied = self.chance.random() < 0.3
-        steps = [
-            ("created", "trialing", START),
-            ("updated", "active", START + 180 * DAY),
-            ("updated", "past_due", START + 210 * DAY),
-            ("updated", "active", START + (210 if tied else 213) * DAY),
-            ("deleted", "canceled", START + 240 * DAY),
-        ]
-        trial = {"trial_end": START + 180 * DAY}
-        states = [
-            subscription(ref, status=status, user_id=user, customer=cus) | trial
-            for _, status, _ in steps
-        ]
-        # What a tie within one second is decided by.
-        self.stand_in.subscriptions[ref] = states[-1]
-        events = [
-            event(f"customer.subscription.{kind}", state, created=moment)
-            for (kind, _, moment), state in zip(steps, states, strict=True)
-        ]
-        bill = invoice(f"in_{ref}", subscription=ref, user_id=user, customer=cus)
-        events += [
-            event(kind, bill, created=START + 180 * DAY)
-            for kind in ("invoice.paid", "invoice.payment_succeeded")
-        ]
-        return Life(user, ref, events)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +11,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
 
 from sandbox.servers import PrivatePostgres, PrivateRabbitMQ
+from tests.conftest import PASSWORD
+from tests.databases import as_role
 from tests.end_to_end.processes import Process, run, running
 from tests.faults import checker
 from tests.faults.consumer import Consumer
@@ -83,7 +85,8 @@ class World:
 
     postgres: PrivatePostgres
     brokers: list[PrivateRabbitMQ]
-    database_url: str
+    database_name: str
+    role: str
     database: Proxy
     broker: Proxy
     stripe: StripeStandIn
@@ -92,6 +95,12 @@ class World:
     consumer: Consumer
     apis: list[Member] = field(default_factory=list)
     workers: list[Member] = field(default_factory=list)
+    stripe_was_away: bool = False
+
+    @property
+    def database_url(self) -> str:
+        """A superuser's URL, past the proxy, of wherever the server is by now."""
+        return database_url(self.postgres, self.database_name)
 
     async def recovered(self) -> None:
         """Return once webhooks are taken and messages arrive again."""
@@ -102,17 +111,18 @@ class World:
 async def living(
     postgres: PrivatePostgres,
     brokers: list[PrivateRabbitMQ],
-    chance: random.Random,
+    seed: int,
     directory: Path,
     *,
     apis: int = 2,
     workers: int = 2,
 ) -> AsyncIterator[World]:
     """Run the service under load; when the block ends, everything is finished and checked."""
-    database_url = await _create_database(postgres.url)
+    name, role = await _create_database(postgres.url)
+    owner_url = database_url(postgres, name)
     async with AsyncExitStack() as stack:
         stripe = stack.enter_context(run_stripe_stand_in())
-        database = await stack.enter_async_context(Proxy(database_url))
+        database = await stack.enter_async_context(Proxy(as_role(owner_url, role)))
         broker = await stack.enter_async_context(Proxy(*(node.url for node in brokers)))
         provider = await stack.enter_async_context(Proxy(stripe.url))
         environment = {
@@ -126,7 +136,7 @@ async def living(
             "JWT_ISSUER": "https://identity.example",
             "JWT_AUDIENCE": "payments",
         }
-        status, output = await run({"DATABASE_URL": database_url}, "migrate")
+        status, output = await run({"DATABASE_URL": owner_url}, "migrate", "--grant-to", role)
         assert status == 0, output
         members = [
             [Member(command, environment, directory) for _ in range(count)]
@@ -138,44 +148,50 @@ async def living(
         world = World(
             postgres,
             brokers,
-            database_url,
+            name,
+            role,
             database,
             broker,
             stripe,
             provider,
-            Sender(lambda: [a.address for a in members[0] if a.address], stripe, chance),
+            Sender(lambda: [a.address for a in members[0] if a.address], stripe, seed),
             # Through a proxy of its own: what hits the service's connections spares this one.
             Consumer((await stack.enter_async_context(Proxy(*(node.url for node in brokers)))).url),
-            *members,
+            apis=members[0],
+            workers=members[1],
         )
         async with world.consumer.running():
             async with world.sender.running():
                 await world.recovered()
                 yield world
-            await checker.settled(database_url)
-            written = await _messages(database_url)
+            await checker.settled(world.database_url)
+            tables = await checker.read(world.database_url)
             # What has not come by then never will, and the checker says what it is.
             with contextlib.suppress(TimeoutError):
-                await world.consumer.until(lambda: len(set(world.consumer.arrived)) >= written)
-        await checker.check(
-            database_url, world.sender.lives, world.sender.answered, world.consumer.arrived
+                await world.consumer.until(
+                    lambda: len(set(world.consumer.arrived)) >= len(tables.outbox)
+                )
+        checker.check(
+            tables,
+            world.sender.lives,
+            world.sender.tries,
+            world.consumer.arrived,
+            stripe_was_away=world.stripe_was_away,
         )
 
 
-async def _create_database(server_url: str) -> str:
-    name = f"faults_{uuid4().hex}"
+def database_url(postgres: PrivatePostgres, name: str) -> str:
+    """A superuser's URL of this database."""
+    return urlsplit(postgres.url)._replace(path=f"/{name}").geturl()
+
+
+async def _create_database(server_url: str) -> tuple[str, str]:
+    """A database, and a role that owns nothing of it."""
+    name = f"faults_{uuid4().hex[:8]}"
     connection = await asyncpg.connect(server_url)
     try:
         await connection.execute(f"CREATE DATABASE {name}")
+        await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
     finally:
         await connection.close()
-    return server_url.rpartition("/")[0] + f"/{name}"
-
-
-async def _messages(database_url: str) -> int:
-    connection = await asyncpg.connect(database_url)
-    try:
-        count: int = await connection.fetchval("SELECT count(*) FROM payments.outbox_events")
-        return count
-    finally:
-        await connection.close()
+    return name, name

@@ -83,7 +83,8 @@ def _life(draw: st.DrawFn, ref: str) -> tuple[list[Payload], Payload]:
     moment = START
     about = subscription(ref, status=draw(st.sampled_from(["incomplete", "trialing", "active"])))
     events = [event("customer.subscription.created", about, created=moment)]
-    for _ in range(draw(st.integers(0, 4))):
+    notices = draw(st.sets(st.integers(0, 4), max_size=2))
+    for number in range(draw(st.integers(0, 4))):
         moment += draw(st.integers(0, 2))
         about = subscription(
             ref,
@@ -94,6 +95,9 @@ def _life(draw: st.DrawFn, ref: str) -> tuple[list[Payload], Payload]:
             pending_setup_intent=draw(st.sampled_from([None, None, "seti_1"])),
         )
         events.append(event("customer.subscription.updated", about, created=moment))
+        if number in notices:
+            moment += draw(st.integers(0, 1))
+            events.append(event("customer.subscription.trial_will_end", about, created=moment))
     end = draw(st.sampled_from([None, "canceled", "incomplete_expired"]))
     if end is not None:
         moment += draw(st.integers(0, 2))
@@ -107,6 +111,11 @@ def _life(draw: st.DrawFn, ref: str) -> tuple[list[Payload], Payload]:
         events += [
             event(kind, bill, created=START + number)
             for kind in ("invoice.paid", "invoice.payment_succeeded")
+        ]
+        owed = invoice(f"in_{ref}_{number}", subscription=ref, paid=False)
+        events += [
+            event("invoice.payment_failed", owed | {"attempt_count": n}, created=START + number)
+            for n in range(draw(st.integers(0, 2)))
         ]
     return events, about
 
@@ -135,6 +144,7 @@ def test_any_order_ends_in_the_same_rows_and_a_legal_history(
         told = _in_the_order_of_arrival(m for m in messages if m.ordering_key == ref)
         _assert_legal(told, shuffled.subscriptions[ref].status)
         _assert_each_invoice_is_told(history, ref, told, shuffled)
+        _assert_each_notice_is_told(history, ref, told, shuffled)
         assert shuffled.subscriptions[ref].facts == _truth(final)
 
 
@@ -255,3 +265,31 @@ def _assert_each_invoice_is_told(
         assert sorted(said) == sorted(paid)
     else:
         assert said == []
+
+
+def _assert_each_notice_is_told(
+    history: History, ref: str, told: list[Message], tables: Tables
+) -> None:
+    """A trial's ending and each failed attempt to collect: once, unless nothing may be said."""
+    endings = [
+        e
+        for e in history.events
+        if e["type"] == "customer.subscription.trial_will_end" and e["data"]["object"]["id"] == ref
+    ]
+    attempts = [
+        (e["data"]["object"]["id"], e["data"]["object"]["attempt_count"])
+        for e in history.events
+        if e["type"] == "invoice.payment_failed"
+        and e["data"]["object"]["id"].startswith(f"in_{ref}_")
+    ]
+    types = [m.type for m in told]
+    failed = [
+        (data(m)["invoiceId"], data(m)["attemptCount"])
+        for m in told
+        if m.type == "payments.payment.failed.v1"
+    ]
+    if tables.subscriptions[ref].may_be_spoken_of:
+        assert types.count("payments.subscription.trial_ending.v1") == len(endings)
+        assert sorted(failed) == sorted(attempts)
+    else:
+        assert not types
