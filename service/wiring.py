@@ -441,7 +441,7 @@ class Container(containers.DeclarativeContainer):
             ensure_customer,
             own_webhooks,
         ),
-        subscribe=providers.Singleton(Subscribe, purchasing, purchases),
+        subscribe=providers.Singleton(Subscribe, purchasing, purchases, clock),
         view_subscription=view_subscription,
         change_plan=providers.Singleton(
             ChangePlan,
