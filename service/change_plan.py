@@ -24,12 +24,14 @@ from ports.clock import Clock
 from ports.payment_provider import OutcomeUnknown, ProviderUnavailable, RecordedFailure
 from ports.purchases import Closing, ProviderSubscription
 from ports.shown_previews import ShownPreview, ShownPreviews
+from service.change_claim import changing
 from service.operation_names import nth
 from service.own_webhooks import OwnWebhooks
 from service.owned_subscription import OwnedSubscription
 from service.purchasing import Offers
-from service.refusals import Conflict, NotFound, changed_meanwhile, payment_in_hand
+from service.refusals import Conflict, changed_meanwhile, no_such_subscription
 from service.view_subscription import SubscriptionView, Viewer
+from service.waiting_change import discard
 
 # How long what was shown can be confirmed: time to read it and to fetch a card.
 _PREVIEW_VALID: Final = timedelta(minutes=15)
@@ -144,12 +146,7 @@ class ChangePlan:
         if shown is None or self._clock.now() - shown.shown_at > _PREVIEW_VALID:
             raise _outdated()
         # What is compared must not change before it is acted upon, nor two changes overtake.
-        async with self._claims.hold(f"plan-change:{found.id}", self._clock.now()) as held:
-            if not held:
-                raise Conflict(
-                    "change-under-way",
-                    "another change of this plan is just being made: look, then repeat",
-                )
+        async with changing(self._claims, found.id, self._clock.now()):
             state = await self._change(user, found.subscription_ref, offer, shown)
         return self._view(user, state)
 
@@ -168,7 +165,7 @@ class ChangePlan:
         if state.pending is not None:
             if _waits(state.pending, shown):
                 return state
-            await self._discard(state.subscription, state.pending)
+            await self._discard(subscription_ref, state.pending)
             state = await self._look(subscription_ref)
         change = PlanChange(
             state.subscription,
@@ -219,7 +216,7 @@ class ChangePlan:
         """
         if pending.due != Money(shown.due_now, shown.currency):
             # Somebody has changed the balance between our last look and this.
-            await self._discard(state.subscription, pending)
+            await self._discard(state.subscription.subscription_ref, pending)
             raise _outdated()
         if pending.declined is None:
             return state
@@ -228,23 +225,13 @@ class ChangePlan:
             raise pending.declined
         return await self._look_after(state.subscription.subscription_ref, None)
 
-    async def _discard(self, subscription: ProviderSubscription, pending: PendingChange) -> None:
-        """Give up an earlier change that waits. Raises Conflict where it was paid before."""
-        match await self._billing.give_up_payment(pending.invoice_ref):
-            case Closing.PROCESSING:
-                raise payment_in_hand()
-            case Closing.FINISHED:
-                await self._own_webhooks.tell(subscription.subscription_ref)
-                raise Conflict(
-                    "changed-meanwhile",
-                    "an earlier change of plan was just paid: look at your subscription, then ask "
-                    "for a new preview",
-                )
+    async def _discard(self, subscription_ref: str, pending: PendingChange) -> None:
+        await discard(self._billing, self._own_webhooks, subscription_ref, pending)
 
     async def _look(self, subscription_ref: str) -> PlanState:
         state = await self._billing.plan_state(subscription_ref)
         if state is None:
-            raise NotFound("subscription-not-found", "you have no such subscription")
+            raise no_such_subscription()
         return state
 
     async def _look_after(self, subscription_ref: str, failure: OutcomeUnknown | None) -> PlanState:

@@ -12,7 +12,7 @@ import stripe
 
 from adapters.stripe import answers
 from adapters.stripe.answers import to_subscription
-from adapters.stripe.api import StripeApi, as_shape, declined, once, readable
+from adapters.stripe.api import StripeApi, as_shape, declined, done, once, readable
 from adapters.stripe.open_payments import OpenPayments
 from adapters.stripe.translation import moment
 from domain.money import Money
@@ -138,9 +138,9 @@ class StripeBilling:
 
     async def cancel_now(self, subscription_ref: str) -> ProviderSubscription:
         """End it at once."""
-        return self._subscription(
-            await self._api.call(self._v1.subscriptions.cancel_async, subscription_ref)
-        )
+        canceled = await self._api.call(self._v1.subscriptions.cancel_async, subscription_ref)
+        with done():
+            return self._subscription(canceled)
 
     async def invoices(
         self, customer_ref: str, *, limit: int, after: str | None
@@ -163,9 +163,11 @@ class StripeBilling:
     async def _update(
         self, subscription_ref: str, params: SubscriptionUpdateParams
     ) -> ProviderSubscription:
-        return self._subscription(
-            await self._api.call(self._v1.subscriptions.update_async, subscription_ref, params)
+        updated = await self._api.call(
+            self._v1.subscriptions.update_async, subscription_ref, params
         )
+        with done():
+            return self._subscription(updated)
 
     async def _pending_change(self, seen: answers.Subscription) -> PendingChange | None:
         """The change that waits; its invoice is the latest one. (Stripe: Pending updates)"""

@@ -141,6 +141,15 @@ class Till:
         customer = (await user("POST", "/customers")).json()["customerId"]
         await self.stripe.v1.customers.update_async(customer, {"balance": -amount})
 
+    async def put_a_card_on_file(self, customer: str) -> None:
+        """The customer gives a card for whatever is to be paid."""
+        method = await self.stripe.v1.payment_methods.attach_async(
+            GOOD_CARD, {"customer": customer}
+        )
+        await self.stripe.v1.customers.update_async(
+            customer, {"invoice_settings": {"default_payment_method": method.id}}
+        )
+
     async def tell_of(self, user: Somebody) -> None:
         """Stripe's webhooks of what has become of the subscriptions arrive."""
         for subscription in self.subscriptions(user):
