@@ -8,6 +8,7 @@ shown, or nothing: see docs/decisions/0006.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -111,13 +112,15 @@ class ChangePlan:
         preview = await self._billing.preview(
             PlanChange(found, price_ref, at, settlement_of(found, offer, now))
         )
+        pending = await self._pending(found.subscription_ref)
+        due_now = preview.due_after(pending.credit_held if pending else 0)
         kept = await self._shown.remember(
             ShownPreview(
                 subscription_id=found.id,
                 price_ref=price_ref,
                 proration_date=at,
                 old_price_ref=old_price_ref or "",
-                due_now=preview.due_now.amount,
+                due_now=due_now.amount,
                 sum_of_lines=preview.sum_of_lines,
                 currency=preview.due_now.currency,
                 shown_at=now,
@@ -128,7 +131,7 @@ class ChangePlan:
         return PreviewView(
             proration_date=at,
             currency=preview.due_now.currency,
-            amount_due_now=preview.due_now.amount,
+            amount_due_now=due_now.amount,
             lines=[PreviewLineView(line.description, line.amount.amount) for line in preview.lines],
         )
 
@@ -143,7 +146,7 @@ class ChangePlan:
         offer = await self._offers.find(price_ref)
         found = (await self._owned(user, subscription_id)).found
         shown = await self._shown.find(found.id, price_ref, proration_date.replace(microsecond=0))
-        if shown is None or self._clock.now() - shown.shown_at > _PREVIEW_VALID:
+        if shown is None:
             raise _outdated()
         # What is compared must not change before it is acted upon, nor two changes overtake.
         async with changing(self._claims, found.id, self._clock.now()):
@@ -162,24 +165,36 @@ class ChangePlan:
             started is not None and shown.proration_date < started
         ):
             raise _outdated()
-        if state.pending is not None:
-            if _waits(state.pending, shown):
-                return state
-            await self._discard(subscription_ref, state.pending)
-            state = await self._look(subscription_ref)
+        if state.pending is not None and _waits(state.pending, shown):
+            return state  # however long ago it was shown: it can be paid for a day
+        if self._clock.now() - shown.shown_at > _PREVIEW_VALID:
+            raise _outdated()
         change = PlanChange(
             state.subscription,
             shown.price_ref,
             shown.proration_date,
             settlement_of(state.subscription, offer, self._clock.now()),
         )
+        await self._check(change, state.pending, shown)
+        if state.pending is not None:
+            # Only now: a change that is turned down must not end the one that waits.
+            await self._discard(subscription_ref, state.pending)
+            state = await self._look(subscription_ref)
+            change = replace(change, subscription=state.subscription)
+            await self._check(change, None, shown)
+        return await self._carry_out(change, state.invoice_ref, shown)
+
+    async def _check(
+        self, change: PlanChange, pending: PendingChange | None, shown: ShownPreview
+    ) -> None:
+        """Raises Conflict where it would not come to what was shown."""
         preview = await self._billing.preview(change)
+        held = pending.credit_held if pending else 0
         if (
-            preview.due_now != Money(shown.due_now, shown.currency)
+            preview.due_after(held) != Money(shown.due_now, shown.currency)
             or preview.sum_of_lines != shown.sum_of_lines
         ):
             raise _outdated()
-        return await self._carry_out(change, state.invoice_ref, shown)
 
     async def _carry_out(
         self, change: PlanChange, invoice_ref: str | None, shown: ShownPreview
@@ -227,6 +242,10 @@ class ChangePlan:
 
     async def _discard(self, subscription_ref: str, pending: PendingChange) -> None:
         await discard(self._billing, self._own_webhooks, subscription_ref, pending)
+
+    async def _pending(self, subscription_ref: str) -> PendingChange | None:
+        """The change that waits, and would be given up for another one."""
+        return (await self._look(subscription_ref)).pending
 
     async def _look(self, subscription_ref: str) -> PlanState:
         state = await self._billing.plan_state(subscription_ref)

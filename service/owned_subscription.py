@@ -50,7 +50,7 @@ class OwnedSubscription:
             found = next((s for s in history.subscriptions if s.id == subscription_id), None)
         if found is None:
             raise no_such_subscription()
-        if found.snapshot.shows_a_used_trial and not had_trial:
+        if found.shows_a_used_trial and not had_trial:
             # Its webhook says so too, but may be late; canceled meanwhile, it proves nothing.
             async with self._unit_of_work() as uow:
                 await uow.trials.redeem([user.id])

@@ -184,7 +184,7 @@ class Purchasing:
                 raise _already_subscribed(status)
             if unknown > 1:
                 break
-            used = had_trial or any(s.snapshot.shows_a_used_trial for s in history.subscriptions)
+            used = had_trial or history.shows_a_used_trial
             if tried and tried.history.position != history.position:
                 spoilt = 0  # what comes next is another operation, with failures of its own
             situation = tried = Situation(

@@ -45,6 +45,8 @@ class LatestInvoice(msgspec.Struct):
     status: str | None = None
     currency: str = ""
     amount_due: int = 0
+    starting_balance: int = 0
+    ending_balance: int | None = None
     confirmation_secret: Secret | None = None
     hosted_invoice_url: str | None = None
 
@@ -94,6 +96,7 @@ class Subscription(shapes.Subscription):
     latest_invoice: LatestInvoice | str | None = None
     pending_setup_intent: SetupIntent | str | None = None
     pending_update: PendingUpdate | None = None
+    default_payment_method: shapes.Expandable = None
 
     def item_with(self, price_ref: str | None) -> SubscriptionItem | None:
         """The item with this price."""
@@ -148,6 +151,8 @@ class Preview(msgspec.Struct):
     currency: str
     amount_due: int
     lines: PreviewLines
+    total: int = 0
+    starting_balance: int = 0
 
 
 class Invoice(msgspec.Struct):
@@ -194,6 +199,7 @@ def _to_subscription(seen: Subscription, prices: PriceList) -> ProviderSubscript
         price=_amount(price),
         item_ref=item.id if item else None,
         fingerprint=terms_of(seen.metadata),
+        has_card=seen.default_payment_method is not None,
     )
 
 

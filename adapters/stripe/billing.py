@@ -86,6 +86,7 @@ class StripeBilling:
                 if at_once or line.is_proration
             ],
             due_now=Money(max(0, preview.amount_due) if at_once else 0, preview.currency.lower()),
+            net_of_credit=(preview.total + preview.starting_balance) if at_once else 0,
         )
 
     async def plan_state(self, subscription_ref: str) -> PlanState | None:
@@ -183,6 +184,7 @@ class StripeBilling:
                 price_ref=pending.price_ref,
                 invoice_ref=invoice.id,
                 due=Money(invoice.amount_due, invoice.currency.lower()),
+                credit_held=max(0, (invoice.ending_balance or 0) - invoice.starting_balance),
                 client_secret=secret.client_secret if secret else None,
                 hosted_invoice_url=invoice.hosted_invoice_url,
                 declined=declined(error.code, error.decline_code)

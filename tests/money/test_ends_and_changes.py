@@ -12,7 +12,7 @@ from httpx import Response
 
 from tests.api.conftest import Somebody
 from tests.money.conftest import WARY_CARD, Subscriber, Till, at, race
-from tests.money.test_plan_changes import GENERAL, ORGANIZER, SUBSCRIPTION, VOID, half_way
+from tests.money.test_plan_changes import ANNUAL, GENERAL, ORGANIZER, SUBSCRIPTION, VOID, half_way
 
 if TYPE_CHECKING:  # the SDK has these for type checkers alone
     from stripe.params import SubscriptionUpdateParams
@@ -127,3 +127,45 @@ async def test_what_was_begun_elsewhere_while_it_ended_is_given_up(till: Till) -
     assert (answer.status_code, answer.json()["status"]) == (200, "canceled")
     assert [i["id"] for i in till.all("invoice") if i["status"] == "open"] == []
     assert till.taken(user) == [1000]
+
+
+async def test_what_waits_can_still_be_paid_after_its_preview_has_gone_stale(till: Till) -> None:
+    user, subscriber = await half_way(till, card=WARY_CARD)
+    price = till.price(ORGANIZER)
+    shown = await subscriber.preview(price)
+    first = await subscriber.change(price, shown)
+    await till.sandbox.advance(seconds=22 * 3600)
+
+    again = await subscriber.change(price, shown)
+
+    assert (again.status_code, again.json()["pending"]) == (200, True)
+    assert again.json()["clientSecret"] == first.json()["clientSecret"]
+    assert await till.pass_challenge(again.json())
+    assert till.taken(user) == [1000, 250]
+
+
+async def test_a_change_that_is_turned_down_leaves_the_one_that_waits(till: Till) -> None:
+    user, subscriber, waiting = await waiting_change(till)
+    shown = await subscriber.preview(till.price(ANNUAL))
+    await till.give_credit(user, 100)
+
+    refused = await subscriber.change(till.price(ANNUAL), shown)
+
+    assert refused.json()["type"] == "urn:payments:problem:preview-outdated"
+    assert await till.pass_challenge(waiting)
+    assert till.taken(user) == [1000, 250]
+
+
+async def test_credit_that_a_change_that_waits_has_used_counts_for_the_next_one(till: Till) -> None:
+    user, subscriber = await half_way(till, card=WARY_CARD)
+    await till.give_credit(user, 100)
+    first = await subscriber.preview(till.price(ORGANIZER))
+    assert (await subscriber.change(till.price(ORGANIZER), first)).json()["pending"] is True
+
+    shown = await subscriber.preview(till.price(ANNUAL))
+    changed = await subscriber.change(till.price(ANNUAL), shown)
+
+    assert shown.json()["amountDueNow"] == 9500 - 100
+    assert (changed.status_code, changed.json()["pending"]) == (200, True), changed.text
+    assert await till.pass_challenge(changed.json())
+    assert till.taken(user) == [1000, 9400]
