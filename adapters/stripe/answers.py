@@ -129,6 +129,7 @@ class LineParent(msgspec.Struct):
 class PreviewLine(msgspec.Struct):
     amount: int
     currency: str
+    id: str = ""
     description: str | None = None
     parent: LineParent | None = None
 
@@ -143,6 +144,7 @@ class PreviewLine(msgspec.Struct):
 
 class PreviewLines(msgspec.Struct):
     data: list[PreviewLine] = []
+    has_more: bool = False
 
 
 class Preview(msgspec.Struct):
@@ -151,6 +153,7 @@ class Preview(msgspec.Struct):
     currency: str
     amount_due: int
     lines: PreviewLines
+    id: str = ""
     total: int = 0
     starting_balance: int = 0
 

@@ -40,6 +40,8 @@ _PRORATION: Final = {
     Settlement.CREDITED: "create_prorations",
     Settlement.FREE: "none",
 }
+# The most that Stripe lists at once. (Stripe: Pagination)
+_PAGE: Final = 100
 # Not the payer's business until it is final.
 _DRAFT: Final = "draft"
 
@@ -82,12 +84,25 @@ class StripeBilling:
         return ChangePreview(
             lines=[
                 PreviewLine(line.description or "", Money(line.amount, line.currency.lower()))
-                for line in preview.lines.data
+                for line in await self._lines_of(preview)
                 if at_once or line.is_proration
             ],
             due_now=Money(max(0, preview.amount_due) if at_once else 0, preview.currency.lower()),
             net_of_credit=(preview.total + preview.starting_balance) if at_once else 0,
         )
+
+    async def _lines_of(self, preview: answers.Preview) -> list[answers.PreviewLine]:
+        """All of them: the first few come with the invoice. (Stripe: Invoice line items)"""
+        lines, page = list(preview.lines.data), preview.lines
+        while page.has_more and page.data:
+            listed = await self._api.call(
+                self._v1.invoices.line_items.list_async,
+                preview.id,
+                {"limit": _PAGE, "starting_after": page.data[-1].id},
+            )
+            page = as_shape(answers.PreviewLines, listed)
+            lines += page.data
+        return lines
 
     async def plan_state(self, subscription_ref: str) -> PlanState | None:
         """The plan as it is now; None where Stripe knows no such subscription."""

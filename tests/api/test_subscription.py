@@ -220,6 +220,18 @@ async def test_the_plan_one_has_is_no_change(world: World) -> None:
     assert answer.json()["type"] == "urn:payments:problem:plan-unchanged"
 
 
+async def test_a_preview_shows_all_its_lines_on_however_many_pages(world: World) -> None:
+    user = await world.subscribed(MONTHLY)
+    path = f"/subscriptions/{await id_of(user)}/preview"
+    whole = (await user("POST", path, {"priceId": ORGANIZER})).json()
+    world.stripe.lines_with_a_preview = 1
+
+    paged = await user("POST", path, {"priceId": ORGANIZER})
+
+    assert len(whole["lines"]) > 1
+    assert paged.json() == whole
+
+
 @pytest.mark.parametrize("status", ["past_due", "unpaid", "paused", "canceled"])
 async def test_a_plan_that_is_not_running_cannot_be_changed(world: World, status: str) -> None:
     user = await world.subscribed(MONTHLY)
