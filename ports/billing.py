@@ -82,11 +82,14 @@ class PendingChange:
 
 @dataclass(frozen=True, slots=True)
 class PlanState:
-    """A subscription as far as its plan goes. `invoice_ref` is its latest invoice."""
+    """A subscription as far as its plan goes. `invoice_ref` is its latest invoice, `invoiced` what
+    that asked for.
+    """
 
     subscription: ProviderSubscription
     invoice_ref: str | None
     pending: PendingChange | None = None
+    invoiced: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)

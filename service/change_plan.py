@@ -14,6 +14,7 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from domain.money import Money
 from domain.plans import Interval, Offer, is_upgrade
@@ -33,6 +34,8 @@ from service.purchasing import Offers
 from service.refusals import Conflict, changed_meanwhile, no_such_subscription
 from service.view_subscription import SubscriptionView, Viewer
 from service.waiting_change import discard
+
+log = structlog.get_logger(__name__)
 
 # How long what was shown can be confirmed: time to read it and to fetch a card.
 _PREVIEW_VALID: Final = timedelta(minutes=15)
@@ -216,6 +219,8 @@ class ChangePlan:
                 failure = error
             state = await self._look_after(reference, failure)
             if _is_in_force(state, shown):
+                if state.invoice_ref != invoice_ref:
+                    _report_another_amount(state, shown)
                 return state
             if state.pending is not None and state.pending.price_ref == shown.price_ref:
                 return await self._wait(state, state.pending, shown)
@@ -275,6 +280,23 @@ class ChangePlan:
 
 def _is_in_force(state: PlanState, shown: ShownPreview) -> bool:
     return state.subscription.snapshot.price_ref == shown.price_ref
+
+
+def _report_another_amount(state: PlanState, shown: ShownPreview) -> None:
+    """Tell an operator where somebody else moved the balance between our last look and the charge.
+
+    What was paid cannot be taken back here.
+    """
+    due = Money(shown.due_now, shown.currency)
+    if state.invoiced is not None and state.invoiced != due:
+        log.error(
+            "charged_otherwise_than_shown",
+            subscription=state.subscription.subscription_ref,
+            invoice=state.invoice_ref,
+            shown=due.amount,
+            invoiced=state.invoiced.amount,
+            hint="refund or grant the difference at the payment provider",
+        )
 
 
 def _waits(pending: PendingChange, shown: ShownPreview) -> bool:

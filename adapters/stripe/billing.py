@@ -118,6 +118,7 @@ class StripeBilling:
             to_subscription(seen, self._prices),
             answers.latest_invoice_of(seen),
             await self._pending_change(seen),
+            _invoiced(seen),
         )
 
     async def change_plan(self, change: PlanChange, *, operation: str) -> None:
@@ -214,6 +215,14 @@ class StripeBilling:
 def _new_item(change: PlanChange) -> Any:
     """The item that bears the old price, with the new one: otherwise both would be charged."""
     return {"id": change.subscription.item_ref, "price": change.new_price_ref}
+
+
+def _invoiced(seen: answers.Subscription) -> Money | None:
+    invoice = seen.latest_invoice
+    if not isinstance(invoice, answers.LatestInvoice) or not invoice.currency:
+        return None
+    with readable():
+        return Money(invoice.amount_due, invoice.currency.lower())
 
 
 def _invoice(found: answers.Invoice) -> Invoice:

@@ -14,12 +14,20 @@ from httpx import AsyncClient, Response
 
 from sandbox.stripe.server import StripeSandbox
 from service.wiring import Container
-from tests.api.conftest import Somebody, application, deliver, environment_of, work_off, working
+from tests.api.conftest import (
+    Somebody,
+    application,
+    deliver,
+    environment_of,
+    logged,
+    work_off,
+    working,
+)
 from tests.api.stripe_api import serve
 from tests.databases import migrated_database, migrated_url, owner_url
 from tests.money.wire import Rival, Wire
 
-__all__ = ["migrated_database", "migrated_url", "owner_url"]
+__all__ = ["logged", "migrated_database", "migrated_url", "owner_url"]
 
 # As many requests as the longest of what is raced takes, and one more: the rival comes last.
 _STEPS: Final = 13

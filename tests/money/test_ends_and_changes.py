@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -169,3 +169,21 @@ async def test_credit_that_a_change_that_waits_has_used_counts_for_the_next_one(
     assert (changed.status_code, changed.json()["pending"]) == (200, True), changed.text
     assert await till.pass_challenge(changed.json())
     assert till.taken(user) == [1000, 9400]
+
+
+@pytest.mark.parametrize("credit", [0, 100])
+async def test_an_operator_hears_of_a_charge_that_was_not_shown(
+    till: Till, logged: list[MutableMapping[str, Any]], credit: int
+) -> None:
+    """The balance was changed after our last look."""
+    user, subscriber = await half_way(till)
+    price = till.price(ORGANIZER)
+    shown = await subscriber.preview(price)
+    till.wire.before("POST", SUBSCRIPTION, partial(till.give_credit, user, credit))
+
+    changed = await subscriber.change(price, shown)
+
+    assert (changed.status_code, changed.json()["pending"]) == (200, False)
+    assert till.taken(user) == [1000, 250 - credit]
+    heard = [line for line in logged if line["event"] == "charged_otherwise_than_shown"]
+    assert [(line["shown"], line["invoiced"]) for line in heard] == ([(250, 150)] if credit else [])
