@@ -274,6 +274,12 @@ class Subscription:
         """Raise PlanNotChangeable where the plan cannot be changed now."""
         if self.has_ended:
             raise PlanNotChangeable("it has ended: subscribe anew to the plan you want")
+        if self.status == Status.INCOMPLETE:
+            raise PlanNotChangeable(
+                "it was begun and not confirmed: buy the plan you want, which closes this one"
+            )
+        if self.status == Status.PAUSED:
+            raise PlanNotChangeable("it is paused: cancel it immediately, then subscribe anew")
         if self.status not in (Status.TRIALING, Status.ACTIVE):
             raise PlanNotChangeable(
                 f"it is {self.status}: settle what is owed in the portal, then change the plan"

@@ -43,10 +43,19 @@ class PreviewLine:
 
 @dataclass(frozen=True, slots=True)
 class ChangePreview:
-    """What a change of plan would come to. `due_now` is charged at once and never negative."""
+    """What a change of plan would come to. `due_now` is charged at once and never negative;
+    `net_of_credit` is the same before it is cut off at nothing, so that it tells what is left over.
+    """
 
     lines: Sequence[PreviewLine]
     due_now: Money
+    net_of_credit: int
+
+    def due_after(self, credit_returned: int) -> Money:
+        """What is charged at once when so much credit, in minor units, has come back before."""
+        if not credit_returned:
+            return self.due_now
+        return Money(max(0, self.net_of_credit - credit_returned), self.due_now.currency)
 
     @property
     def sum_of_lines(self) -> int:
@@ -59,6 +68,7 @@ class PendingChange:
     """A change of plan that takes effect when its invoice is paid.
 
     `declined` is why the last attempt to pay it failed; None where it waits for the card's holder.
+    `credit_held` is the credit it has used up, in minor units; given up, it gives that back.
     """
 
     price_ref: str | None
@@ -67,15 +77,19 @@ class PendingChange:
     client_secret: str | None = None
     hosted_invoice_url: str | None = None
     declined: CardDeclined | None = None
+    credit_held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PlanState:
-    """A subscription as far as its plan goes. `invoice_ref` is its latest invoice."""
+    """A subscription as far as its plan goes. `invoice_ref` is its latest invoice, `invoiced` what
+    that asked for.
+    """
 
     subscription: ProviderSubscription
     invoice_ref: str | None
     pending: PendingChange | None = None
+    invoiced: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)

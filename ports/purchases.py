@@ -16,7 +16,7 @@ from typing import Protocol
 from uuid import UUID
 
 from domain.money import Money
-from domain.subscription import Snapshot, Subscription, subscription_id
+from domain.subscription import Snapshot, Status, Subscription, subscription_id
 from ports.inbox import ReceivedWebhook
 
 
@@ -67,7 +67,7 @@ class ProviderSubscription:
 
     `price` is what is paid for one interval, None where that cannot be said in one amount;
     `item_ref` is the part of it that bears the price. `fingerprint` is that of the Terms it was
-    begun with.
+    begun with. `has_card` says that somebody has given a card for it, and so confirmed it.
     """
 
     subscription_ref: str
@@ -79,6 +79,15 @@ class ProviderSubscription:
     item_ref: str | None
     fingerprint: str | None
     created_at: datetime | None = None
+    has_card: bool = False
+
+    @property
+    def shows_a_used_trial(self) -> bool:
+        """Whether this proves that a trial was granted; also one that was ended since."""
+        confirmed = self.has_card and self.snapshot.status != Status.INCOMPLETE
+        return self.snapshot.shows_a_used_trial or (
+            confirmed and self.snapshot.trial_end is not None
+        )
 
     @property
     def id(self) -> UUID:
@@ -98,6 +107,15 @@ class History:
 
     subscriptions: Sequence[ProviderSubscription] = ()
     checkouts: Sequence[Checkout] = ()
+
+    @property
+    def shows_a_used_trial(self) -> bool:
+        """Whether a trial was granted, as far as this tells. A Checkout cannot be completed without
+        a card, and the first one is bought with the trial.
+        """
+        return any(s.shows_a_used_trial for s in self.subscriptions) or any(
+            c.status is CheckoutStatus.COMPLETE and c.subscription_ref for c in self.checkouts
+        )
 
     @property
     def position(self) -> str:

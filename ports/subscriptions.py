@@ -1,6 +1,7 @@
 """The subscription aggregates."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -28,6 +29,12 @@ class Subscriptions(Protocol):
     ) -> Sequence[str]:
         """The references, in their own order, of what messages were sent about: those after
         this one, at most so many, of this user or this id alone where one is given.
+        """
+        ...
+
+    async def unconfirmed(self, begun_before: datetime, after: str, *, limit: int) -> Sequence[str]:
+        """The references, in their own order, of what was begun before this and is still
+        `incomplete`: those after this one, at most so many.
         """
         ...
 

@@ -8,11 +8,13 @@ shown, or nothing: see docs/decisions/0006.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from domain.money import Money
 from domain.plans import Interval, Offer, is_upgrade
@@ -24,12 +26,16 @@ from ports.clock import Clock
 from ports.payment_provider import OutcomeUnknown, ProviderUnavailable, RecordedFailure
 from ports.purchases import Closing, ProviderSubscription
 from ports.shown_previews import ShownPreview, ShownPreviews
+from service.change_claim import changing
 from service.operation_names import nth
 from service.own_webhooks import OwnWebhooks
 from service.owned_subscription import OwnedSubscription
 from service.purchasing import Offers
-from service.refusals import Conflict, NotFound, changed_meanwhile, payment_in_hand
+from service.refusals import Conflict, changed_meanwhile, no_such_subscription
 from service.view_subscription import SubscriptionView, Viewer
+from service.waiting_change import discard
+
+log = structlog.get_logger(__name__)
 
 # How long what was shown can be confirmed: time to read it and to fetch a card.
 _PREVIEW_VALID: Final = timedelta(minutes=15)
@@ -109,13 +115,15 @@ class ChangePlan:
         preview = await self._billing.preview(
             PlanChange(found, price_ref, at, settlement_of(found, offer, now))
         )
+        pending = await self._pending(found.subscription_ref)
+        due_now = preview.due_after(pending.credit_held if pending else 0)
         kept = await self._shown.remember(
             ShownPreview(
                 subscription_id=found.id,
                 price_ref=price_ref,
                 proration_date=at,
                 old_price_ref=old_price_ref or "",
-                due_now=preview.due_now.amount,
+                due_now=due_now.amount,
                 sum_of_lines=preview.sum_of_lines,
                 currency=preview.due_now.currency,
                 shown_at=now,
@@ -126,7 +134,7 @@ class ChangePlan:
         return PreviewView(
             proration_date=at,
             currency=preview.due_now.currency,
-            amount_due_now=preview.due_now.amount,
+            amount_due_now=due_now.amount,
             lines=[PreviewLineView(line.description, line.amount.amount) for line in preview.lines],
         )
 
@@ -141,15 +149,10 @@ class ChangePlan:
         offer = await self._offers.find(price_ref)
         found = (await self._owned(user, subscription_id)).found
         shown = await self._shown.find(found.id, price_ref, proration_date.replace(microsecond=0))
-        if shown is None or self._clock.now() - shown.shown_at > _PREVIEW_VALID:
+        if shown is None:
             raise _outdated()
         # What is compared must not change before it is acted upon, nor two changes overtake.
-        async with self._claims.hold(f"plan-change:{found.id}", self._clock.now()) as held:
-            if not held:
-                raise Conflict(
-                    "change-under-way",
-                    "another change of this plan is just being made: look, then repeat",
-                )
+        async with changing(self._claims, found.id, self._clock.now()):
             state = await self._change(user, found.subscription_ref, offer, shown)
         return self._view(user, state)
 
@@ -165,24 +168,36 @@ class ChangePlan:
             started is not None and shown.proration_date < started
         ):
             raise _outdated()
-        if state.pending is not None:
-            if _waits(state.pending, shown):
-                return state
-            await self._discard(state.subscription, state.pending)
-            state = await self._look(subscription_ref)
+        if state.pending is not None and _waits(state.pending, shown):
+            return state  # however long ago it was shown: it can be paid for a day
+        if self._clock.now() - shown.shown_at > _PREVIEW_VALID:
+            raise _outdated()
         change = PlanChange(
             state.subscription,
             shown.price_ref,
             shown.proration_date,
             settlement_of(state.subscription, offer, self._clock.now()),
         )
+        await self._check(change, state.pending, shown)
+        if state.pending is not None:
+            # Only now: a change that is turned down must not end the one that waits.
+            await self._discard(subscription_ref, state.pending)
+            state = await self._look(subscription_ref)
+            change = replace(change, subscription=state.subscription)
+            await self._check(change, None, shown)
+        return await self._carry_out(change, state.invoice_ref, shown)
+
+    async def _check(
+        self, change: PlanChange, pending: PendingChange | None, shown: ShownPreview
+    ) -> None:
+        """Raises Conflict where it would not come to what was shown."""
         preview = await self._billing.preview(change)
+        held = pending.credit_held if pending else 0
         if (
-            preview.due_now != Money(shown.due_now, shown.currency)
+            preview.due_after(held) != Money(shown.due_now, shown.currency)
             or preview.sum_of_lines != shown.sum_of_lines
         ):
             raise _outdated()
-        return await self._carry_out(change, state.invoice_ref, shown)
 
     async def _carry_out(
         self, change: PlanChange, invoice_ref: str | None, shown: ShownPreview
@@ -204,6 +219,8 @@ class ChangePlan:
                 failure = error
             state = await self._look_after(reference, failure)
             if _is_in_force(state, shown):
+                if state.invoice_ref != invoice_ref:
+                    _report_another_amount(state, shown)
                 return state
             if state.pending is not None and state.pending.price_ref == shown.price_ref:
                 return await self._wait(state, state.pending, shown)
@@ -219,7 +236,7 @@ class ChangePlan:
         """
         if pending.due != Money(shown.due_now, shown.currency):
             # Somebody has changed the balance between our last look and this.
-            await self._discard(state.subscription, pending)
+            await self._discard(state.subscription.subscription_ref, pending)
             raise _outdated()
         if pending.declined is None:
             return state
@@ -228,23 +245,17 @@ class ChangePlan:
             raise pending.declined
         return await self._look_after(state.subscription.subscription_ref, None)
 
-    async def _discard(self, subscription: ProviderSubscription, pending: PendingChange) -> None:
-        """Give up an earlier change that waits. Raises Conflict where it was paid before."""
-        match await self._billing.give_up_payment(pending.invoice_ref):
-            case Closing.PROCESSING:
-                raise payment_in_hand()
-            case Closing.FINISHED:
-                await self._own_webhooks.tell(subscription.subscription_ref)
-                raise Conflict(
-                    "changed-meanwhile",
-                    "an earlier change of plan was just paid: look at your subscription, then ask "
-                    "for a new preview",
-                )
+    async def _discard(self, subscription_ref: str, pending: PendingChange) -> None:
+        await discard(self._billing, self._own_webhooks, subscription_ref, pending)
+
+    async def _pending(self, subscription_ref: str) -> PendingChange | None:
+        """The change that waits, and would be given up for another one."""
+        return (await self._look(subscription_ref)).pending
 
     async def _look(self, subscription_ref: str) -> PlanState:
         state = await self._billing.plan_state(subscription_ref)
         if state is None:
-            raise NotFound("subscription-not-found", "you have no such subscription")
+            raise no_such_subscription()
         return state
 
     async def _look_after(self, subscription_ref: str, failure: OutcomeUnknown | None) -> PlanState:
@@ -269,6 +280,23 @@ class ChangePlan:
 
 def _is_in_force(state: PlanState, shown: ShownPreview) -> bool:
     return state.subscription.snapshot.price_ref == shown.price_ref
+
+
+def _report_another_amount(state: PlanState, shown: ShownPreview) -> None:
+    """Tell an operator where somebody else moved the balance between our last look and the charge.
+
+    What was paid cannot be taken back here.
+    """
+    due = Money(shown.due_now, shown.currency)
+    if state.invoiced is not None and state.invoiced != due:
+        log.error(
+            "charged_otherwise_than_shown",
+            subscription=state.subscription.subscription_ref,
+            invoice=state.invoice_ref,
+            shown=due.amount,
+            invoiced=state.invoiced.amount,
+            hint="refund or grant the difference at the payment provider",
+        )
 
 
 def _waits(pending: PendingChange, shown: ShownPreview) -> bool:

@@ -11,7 +11,7 @@ from ports.authentication import User
 from ports.billing import Billing
 from ports.purchases import ProviderSubscription, Purchases
 from ports.unit_of_work import UnitOfWork
-from service.refusals import NotFound
+from service.refusals import no_such_subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class OwnedSubscription:
             history = await self._purchases.history(customer_ref)
             found = next((s for s in history.subscriptions if s.id == subscription_id), None)
         if found is None:
-            raise NotFound("subscription-not-found", "you have no such subscription")
-        if found.snapshot.shows_a_used_trial and not had_trial:
+            raise no_such_subscription()
+        if found.shows_a_used_trial and not had_trial:
             # Its webhook says so too, but may be late; canceled meanwhile, it proves nothing.
             async with self._unit_of_work() as uow:
                 await uow.trials.redeem([user.id])

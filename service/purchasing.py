@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from domain.plans import Offer, PriceList
-from domain.subscription import Status, Subscription
+from domain.subscription import Snapshot, Status, Subscription
 from ports.authentication import User
 from ports.payment_provider import (
     CustomerMissing,
@@ -181,10 +181,10 @@ class Purchasing:
                     result = begun(tried, running)
                     if result is not None:
                         return result
-                raise _already_subscribed(status)
+                raise _already_subscribed(running.snapshot)
             if unknown > 1:
                 break
-            used = had_trial or any(s.snapshot.shows_a_used_trial for s in history.subscriptions)
+            used = had_trial or history.shows_a_used_trial
             if tried and tried.history.position != history.position:
                 spoilt = 0  # what comes next is another operation, with failures of its own
             situation = tried = Situation(
@@ -235,7 +235,7 @@ class Purchasing:
             if snapshot.status != subscription.status:
                 await self._own_webhooks.tell(reference)
             if _runs(snapshot.status, snapshot.has_ended):
-                raise _already_subscribed(snapshot.status)
+                raise _already_subscribed(snapshot)
 
     async def _look(self, customer_ref: str, failure: OutcomeUnknown | None) -> History:
         """The history; where it cannot be had either, what failed before is what is to be told."""
@@ -251,7 +251,21 @@ def _runs(status: str, has_ended: bool) -> bool:
     return not has_ended and status not in (Status.NONE, Status.INCOMPLETE)
 
 
-def _already_subscribed(status: str) -> Conflict:
+def _already_subscribed(running: Snapshot) -> Conflict:
+    status = running.status
+    if status == Status.PAUSED:
+        return Conflict(
+            "already-subscribed",
+            "you have a subscription that is paused: end it before you buy another one "
+            "(DELETE /api/payments/subscriptions/{id}?immediately=true)",
+        )
+    if status in (Status.TRIALING, Status.ACTIVE) and running.cancel_at is not None:
+        return Conflict(
+            "already-subscribed",
+            "you have a subscription whose end is scheduled: resume it instead of buying a second "
+            "one (POST /api/payments/subscriptions/{id}/resume), then change its plan if you want "
+            "another",
+        )
     if status in (Status.TRIALING, Status.ACTIVE):
         return Conflict(
             "already-subscribed",

@@ -39,6 +39,19 @@ def payment_in_hand() -> Conflict:
     )
 
 
+def no_such_subscription() -> NotFound:
+    """The user has none of this id."""
+    return NotFound("subscription-not-found", "you have no such subscription")
+
+
+def confirmed_meanwhile() -> Conflict:
+    """What was to be closed was confirmed before."""
+    return Conflict(
+        "changed-meanwhile",
+        "this purchase was just confirmed: look at your subscription, then cancel it",
+    )
+
+
 def changed_meanwhile() -> Conflict:
     """What was asked for no longer fits what is."""
     return Conflict(

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from domain.subscription import Status
 from ports.authentication import User
+from ports.clock import Clock
 from ports.purchases import FirstPayment, IntentType, ProviderSubscription, Purchases, Terms
 from service.purchasing import Purchasing, Situation
+
+# A trial runs from the moment its attempt was begun. One that is gone on with may have lost as much
+# of it, which is little of half a year; an older one is begun anew.
+_LOST_OF_A_TRIAL: Final = timedelta(hours=1)
 
 
 class SubscriptionBegun(msgspec.Struct, rename="camel", frozen=True):
@@ -33,16 +40,17 @@ class Subscribe:
     (Stripe: payment_behavior default_incomplete)
     """
 
-    def __init__(self, purchasing: Purchasing, purchases: Purchases) -> None:
+    def __init__(self, purchasing: Purchasing, purchases: Purchases, clock: Clock) -> None:
         self._purchasing = purchasing
         self._purchases = purchases
+        self._clock = clock
 
     async def __call__(self, user: User, price_ref: str) -> SubscriptionBegun:
         """Raises what Purchasing.begin does."""
 
         async def attempt(situation: Situation) -> SubscriptionBegun | None:
             terms = Terms(price_ref, situation.trial_days)
-            begun = [s for s in situation.unfinished if s.fingerprint == terms.fingerprint]
+            begun = [s for s in situation.unfinished if self._is_as_good_as_new(s, terms)]
             keep = begun[0].subscription_ref if begun else None
             if not await self._purchasing.close_checkouts(situation.history):
                 return None
@@ -69,6 +77,14 @@ class Subscribe:
             return _view(FirstPayment(found, None, None))
 
         return await self._purchasing.begin(user, price_ref, attempt, begun=begun)
+
+    def _is_as_good_as_new(self, attempt: ProviderSubscription, terms: Terms) -> bool:
+        """Whether it was begun on these terms, and what is left of it is what they promise."""
+        if attempt.fingerprint != terms.fingerprint:
+            return False
+        promised = self._clock.now() + timedelta(days=terms.trial_days) - _LOST_OF_A_TRIAL
+        trial_end = attempt.snapshot.trial_end
+        return not terms.trial_days or (trial_end is not None and trial_end >= promised)
 
 
 def _view(payment: FirstPayment) -> SubscriptionBegun:

@@ -82,6 +82,7 @@ from ports.webhooks import RejectionReason, WebhookReader
 from service import doctor, logs
 from service.cancel_subscription import CancelSubscription
 from service.change_plan import ChangePlan
+from service.close_abandoned import CloseAbandoned
 from service.ensure_customer import EnsureCustomer
 from service.event_messages import MESSAGE_TYPES
 from service.explain import Explain, Explanation
@@ -120,6 +121,8 @@ Answer = TypeVar("Answer")
 _PRICES_MAY_TAKE = 2.0
 # Often enough that each time is short; nothing is erased to the minute.
 _RETENTION_EVERY = timedelta(hours=1)
+# A small part of the day after which they count as abandoned.
+_ABANDONED_EVERY = timedelta(hours=1)
 # Of each stage of the worker. A third would find both processors and the broker busy.
 _LANES = 2
 # Intake, inbox and outbox in two lanes each, partitions, two listeners, health check, one to spare.
@@ -185,9 +188,17 @@ def lookback(settings: Settings) -> timedelta:
     return timedelta(days=settings.reconcile_lookback_days)
 
 
-def jobs(settings: Settings, retention: ApplyRetention, reconcile: Reconcile) -> list[Job]:
+def jobs(
+    settings: Settings,
+    retention: ApplyRetention,
+    close_abandoned: CloseAbandoned,
+    reconcile: Reconcile,
+) -> list[Job]:
     """What a worker does from time to time, from the settings."""
-    found = [Job("retention", _RETENTION_EVERY, lambda _: retention())]
+    found = [
+        Job("retention", _RETENTION_EVERY, lambda _: retention()),
+        Job("abandoned", _ABANDONED_EVERY, lambda _: close_abandoned()),
+    ]
     if settings.reconcile_interval_hours:
         every = timedelta(hours=settings.reconcile_interval_hours)
         found.append(Job("reconcile", every, lambda progress: reconcile(progress=progress)))
@@ -386,10 +397,11 @@ class Container(containers.DeclarativeContainer):
         clock,
         lookback=providers.Singleton(lookback, settings),
     )
+    close_abandoned = providers.Singleton(CloseAbandoned, unit_of_work.provider, purchases, clock)
     housekeeping = providers.Singleton(
         Housekeeping,
         schedule,
-        providers.Singleton(jobs, settings, apply_retention, reconcile),
+        providers.Singleton(jobs, settings, apply_retention, close_abandoned, reconcile),
     )
     worker: providers.Provider[Worker] = providers.Singleton(
         Worker,
@@ -443,7 +455,7 @@ class Container(containers.DeclarativeContainer):
             ensure_customer,
             own_webhooks,
         ),
-        subscribe=providers.Singleton(Subscribe, purchasing, purchases),
+        subscribe=providers.Singleton(Subscribe, purchasing, purchases, clock),
         view_subscription=view_subscription,
         change_plan=providers.Singleton(
             ChangePlan,
@@ -457,7 +469,14 @@ class Container(containers.DeclarativeContainer):
             own_webhooks,
         ),
         cancel_subscription=providers.Singleton(
-            CancelSubscription, owned_subscription, billing, viewer, clock
+            CancelSubscription,
+            owned_subscription,
+            billing,
+            purchases,
+            viewer,
+            clock,
+            claims,
+            own_webhooks,
         ),
         list_invoices=providers.Singleton(ListInvoices, users_unit_of_work.provider, billing),
         sync_checkout=providers.Singleton(SyncCheckout, purchases, own_webhooks, view_subscription),

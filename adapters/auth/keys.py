@@ -119,6 +119,8 @@ class JwksKeys:
         found = self._get(key_id)
         if found is not None:
             return found
+        if self._failed:  # it may be one that was rolled in since
+            raise KeysUnavailable("the keys of the identity provider cannot be fetched")
         raise InvalidToken("it was signed with a key that the identity provider does not list")
 
     async def close(self) -> None:

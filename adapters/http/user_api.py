@@ -333,7 +333,8 @@ def user_api(
         "/subscriptions/{subscription_id:uuid}",
         status_code=200,
         summary="Cancel, with the current period unless immediately",
-        description="A repeat is answered with what is, or once that is known here with a 409.",
+        description="What was begun and never confirmed is closed at once. A repeat is answered "
+        "with what is, or once that is known here with a 409.",
         operation_id="cancelSubscription",
         responses=user_responses(SubscriptionView, examples.CANCELING, 404, 409, 413, 422),
         middleware=once,

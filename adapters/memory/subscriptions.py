@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from adapters.memory.store import Tables, Transaction
-from domain.subscription import Subscription
+from domain.subscription import Status, Subscription
 
 
 class MemorySubscriptions:
@@ -46,6 +46,18 @@ class MemorySubscriptions:
             and known.version > 0
             and user_id in (None, known.user_id)
             and subscription_id in (None, known.id)
+        )
+        return found[:limit]
+
+    async def unconfirmed(self, begun_before: datetime, after: str, *, limit: int) -> Sequence[str]:
+        """The next references of what was begun before this and is still `incomplete`."""
+        found = sorted(
+            reference
+            for reference, known in self._transaction.read().subscriptions.items()
+            if reference > after
+            and known.status == Status.INCOMPLETE
+            and known.facts.start is not None
+            and known.facts.start < begun_before
         )
         return found[:limit]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from adapters.postgres.arrays import as_arrays, insert_arrays
 from adapters.postgres.tables import subscriptions as t
 from domain.events import SubscriptionSnapshot
-from domain.subscription import Snapshot, Subscription
+from domain.subscription import Snapshot, Status, Subscription
 
 
 class _Told(msgspec.Struct):
@@ -68,6 +69,21 @@ class PostgresSubscriptions:
         if subscription_id is not None:
             wanted = wanted.where(t.c.id == subscription_id)
         return list(await self._connection.scalars(wanted))
+
+    async def unconfirmed(self, begun_before: datetime, after: str, *, limit: int) -> Sequence[str]:
+        """The next references of what was begun before this and is still `incomplete`."""
+        return list(
+            await self._connection.scalars(
+                sa.select(t.c.stripe_subscription_id)
+                .where(
+                    t.c.status == str(Status.INCOMPLETE),
+                    t.c.start_date < begun_before,
+                    t.c.stripe_subscription_id > after,
+                )
+                .order_by(t.c.stripe_subscription_id)
+                .limit(limit)
+            )
+        )
 
     async def hold(
         self, subscription_refs: Collection[str], *, wait: bool

@@ -45,6 +45,8 @@ class LatestInvoice(msgspec.Struct):
     status: str | None = None
     currency: str = ""
     amount_due: int = 0
+    starting_balance: int = 0
+    ending_balance: int | None = None
     confirmation_secret: Secret | None = None
     hosted_invoice_url: str | None = None
 
@@ -94,6 +96,7 @@ class Subscription(shapes.Subscription):
     latest_invoice: LatestInvoice | str | None = None
     pending_setup_intent: SetupIntent | str | None = None
     pending_update: PendingUpdate | None = None
+    default_payment_method: shapes.Expandable = None
 
     def item_with(self, price_ref: str | None) -> SubscriptionItem | None:
         """The item with this price."""
@@ -126,6 +129,7 @@ class LineParent(msgspec.Struct):
 class PreviewLine(msgspec.Struct):
     amount: int
     currency: str
+    id: str = ""
     description: str | None = None
     parent: LineParent | None = None
 
@@ -140,6 +144,7 @@ class PreviewLine(msgspec.Struct):
 
 class PreviewLines(msgspec.Struct):
     data: list[PreviewLine] = []
+    has_more: bool = False
 
 
 class Preview(msgspec.Struct):
@@ -148,6 +153,9 @@ class Preview(msgspec.Struct):
     currency: str
     amount_due: int
     lines: PreviewLines
+    id: str = ""
+    total: int = 0
+    starting_balance: int = 0
 
 
 class Invoice(msgspec.Struct):
@@ -195,6 +203,7 @@ def _to_subscription(seen: Subscription, prices: PriceList) -> ProviderSubscript
         item_ref=item.id if item else None,
         fingerprint=terms_of(seen.metadata),
         created_at=moment(seen.created),
+        has_card=seen.default_payment_method is not None,
     )
 
 

@@ -163,6 +163,17 @@ def readable() -> Iterator[None]:
 
 
 @contextmanager
+def done() -> Iterator[None]:
+    """Read the answer to what was asked for and done: where it is not as we know it, what has come
+    of it must be looked up. Raises OutcomeUnknown instead of ProviderUnavailable.
+    """
+    try:
+        yield
+    except ProviderUnavailable as error:
+        raise OutcomeUnknown(str(error), retry_after=error.retry_after) from error
+
+
+@contextmanager
 def any_failure_is_absence() -> Iterator[None]:
     """Whoever asks for the truth gets it or tries again later: nothing can be refused to them."""
     try:
@@ -172,8 +183,13 @@ def any_failure_is_absence() -> Iterator[None]:
 
 
 def _is_outage(error: stripe.StripeError) -> bool:
-    status = error.http_status
-    return status is None or status == 429 or status >= 500
+    """Whether this is no answer of Stripe's: also a success whose body cannot be read."""
+    return not _turned_away(error) or error.http_status == 429
+
+
+def _turned_away(error: stripe.StripeError) -> bool:
+    """Whether nothing was done. A success that cannot be read is an error of the SDK, too."""
+    return error.http_status is not None and 400 <= error.http_status < 500
 
 
 def _only_reads(operation: str) -> bool:
@@ -233,7 +249,6 @@ def _absence(
 ) -> type[ProviderUnavailable]:
     if named and _is_replayed(error):
         return RecordedFailure
-    turned_away = error.http_status is not None and error.http_status < 500
-    if turned_away or _only_reads(operation):
+    if _turned_away(error) or _only_reads(operation):
         return ProviderUnavailable
     return OutcomeUnknown

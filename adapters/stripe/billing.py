@@ -12,7 +12,7 @@ import stripe
 
 from adapters.stripe import answers
 from adapters.stripe.answers import to_subscription
-from adapters.stripe.api import StripeApi, as_shape, declined, once, readable
+from adapters.stripe.api import StripeApi, as_shape, declined, done, once, readable
 from adapters.stripe.open_payments import OpenPayments
 from adapters.stripe.translation import moment
 from domain.money import Money
@@ -40,6 +40,8 @@ _PRORATION: Final = {
     Settlement.CREDITED: "create_prorations",
     Settlement.FREE: "none",
 }
+# The most that Stripe lists at once. (Stripe: Pagination)
+_PAGE: Final = 100
 # Not the payer's business until it is final.
 _DRAFT: Final = "draft"
 
@@ -82,11 +84,25 @@ class StripeBilling:
         return ChangePreview(
             lines=[
                 PreviewLine(line.description or "", Money(line.amount, line.currency.lower()))
-                for line in preview.lines.data
+                for line in await self._lines_of(preview)
                 if at_once or line.is_proration
             ],
             due_now=Money(max(0, preview.amount_due) if at_once else 0, preview.currency.lower()),
+            net_of_credit=(preview.total + preview.starting_balance) if at_once else 0,
         )
+
+    async def _lines_of(self, preview: answers.Preview) -> list[answers.PreviewLine]:
+        """All of them: the first few come with the invoice. (Stripe: Invoice line items)"""
+        lines, page = list(preview.lines.data), preview.lines
+        while page.has_more and page.data:
+            listed = await self._api.call(
+                self._v1.invoices.line_items.list_async,
+                preview.id,
+                {"limit": _PAGE, "starting_after": page.data[-1].id},
+            )
+            page = as_shape(answers.PreviewLines, listed)
+            lines += page.data
+        return lines
 
     async def plan_state(self, subscription_ref: str) -> PlanState | None:
         """The plan as it is now; None where Stripe knows no such subscription."""
@@ -102,6 +118,7 @@ class StripeBilling:
             to_subscription(seen, self._prices),
             answers.latest_invoice_of(seen),
             await self._pending_change(seen),
+            _invoiced(seen),
         )
 
     async def change_plan(self, change: PlanChange, *, operation: str) -> None:
@@ -138,9 +155,9 @@ class StripeBilling:
 
     async def cancel_now(self, subscription_ref: str) -> ProviderSubscription:
         """End it at once."""
-        return self._subscription(
-            await self._api.call(self._v1.subscriptions.cancel_async, subscription_ref)
-        )
+        canceled = await self._api.call(self._v1.subscriptions.cancel_async, subscription_ref)
+        with done():
+            return self._subscription(canceled)
 
     async def invoices(
         self, customer_ref: str, *, limit: int, after: str | None
@@ -163,9 +180,11 @@ class StripeBilling:
     async def _update(
         self, subscription_ref: str, params: SubscriptionUpdateParams
     ) -> ProviderSubscription:
-        return self._subscription(
-            await self._api.call(self._v1.subscriptions.update_async, subscription_ref, params)
+        updated = await self._api.call(
+            self._v1.subscriptions.update_async, subscription_ref, params
         )
+        with done():
+            return self._subscription(updated)
 
     async def _pending_change(self, seen: answers.Subscription) -> PendingChange | None:
         """The change that waits; its invoice is the latest one. (Stripe: Pending updates)"""
@@ -181,6 +200,7 @@ class StripeBilling:
                 price_ref=pending.price_ref,
                 invoice_ref=invoice.id,
                 due=Money(invoice.amount_due, invoice.currency.lower()),
+                credit_held=max(0, (invoice.ending_balance or 0) - invoice.starting_balance),
                 client_secret=secret.client_secret if secret else None,
                 hosted_invoice_url=invoice.hosted_invoice_url,
                 declined=declined(error.code, error.decline_code)
@@ -195,6 +215,14 @@ class StripeBilling:
 def _new_item(change: PlanChange) -> Any:
     """The item that bears the old price, with the new one: otherwise both would be charged."""
     return {"id": change.subscription.item_ref, "price": change.new_price_ref}
+
+
+def _invoiced(seen: answers.Subscription) -> Money | None:
+    invoice = seen.latest_invoice
+    if not isinstance(invoice, answers.LatestInvoice) or not invoice.currency:
+        return None
+    with readable():
+        return Money(invoice.amount_due, invoice.currency.lower())
 
 
 def _invoice(found: answers.Invoice) -> Invoice:

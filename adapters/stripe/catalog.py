@@ -67,8 +67,10 @@ class StripeCatalog:
 
 def sells(price: answers.Price, offer: Offer) -> bool:
     """Whether this is the price that the offer asks for."""
+    if not (price.active and price.is_of_one_interval):
+        return False
     interval = price.recurring.interval if price.recurring else None
-    return price.active and (price.unit_amount, price.currency, interval) == (
+    return (price.unit_amount, price.currency, interval) == (
         offer.price.amount,
         offer.price.currency,
         offer.interval.value,

@@ -95,7 +95,7 @@ class StripePaymentProvider:
             if answer is None:
                 return found
             page = as_shape(shapes.PricePage, answer)
-            found += page.data
+            found += [price for price in page.data if price.is_of_one_interval]
             last = page.data[-1].id if page.data else None
             if not page.has_more or last is None:
                 return found

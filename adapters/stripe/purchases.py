@@ -12,7 +12,7 @@ import stripe
 
 from adapters.stripe import answers, shapes
 from adapters.stripe.answers import TERMS, terms_of, to_subscription
-from adapters.stripe.api import StripeApi, as_shape, once, readable
+from adapters.stripe.api import StripeApi, as_shape, done, once, readable
 from adapters.stripe.open_payments import OpenPayments
 from adapters.stripe.shapes import reference
 from adapters.stripe.translation import moment, user_of
@@ -66,7 +66,8 @@ class StripePurchases:
             # It was created with another email: at this moment by another request, or before by
             # one that died before it could write that down.
             return await self._created_lately(user_id)
-        return as_shape(answers.Referred, created).id
+        with done():
+            return as_shape(answers.Referred, created).id
 
     async def history(self, customer_ref: str) -> History:
         """What the customer has bought and tried to buy, the newest first as Stripe lists it.
@@ -116,9 +117,11 @@ class StripePurchases:
                 "trial_period_days": terms.trial_days,
                 "trial_settings": {"end_behavior": {"missing_payment_method": "cancel"}},
             }
-        return _checkout(
-            await self._api.call(self._v1.checkout.sessions.create_async, params, once(operation))
+        created = await self._api.call(
+            self._v1.checkout.sessions.create_async, params, once(operation)
         )
+        with done():
+            return _checkout(created)
 
     async def find_checkout(self, session_ref: str) -> Checkout | None:
         """The Checkout as it is now; None where Stripe knows none."""
@@ -152,7 +155,8 @@ class StripePurchases:
             params["trial_period_days"] = terms.trial_days
             params["trial_settings"] = {"end_behavior": {"missing_payment_method": "cancel"}}
         created = await self._api.call(self._v1.subscriptions.create_async, params, once(operation))
-        return self._first_payment(created)
+        with done():
+            return self._first_payment(created)
 
     async def first_payment(self, subscription_ref: str) -> FirstPayment | None:
         """What is left to confirm of a subscription that was begun."""
@@ -242,7 +246,7 @@ class StripePurchases:
             closing = await self._open_payments.void(invoice_ref) if invoice_ref else Closing.CLOSED
         elif seen.status in _ENDED:
             return Closing.CLOSED
-        elif isinstance(setup, answers.SetupIntent):
+        elif seen.status == "trialing" and isinstance(setup, answers.SetupIntent):
             closing = await self._open_payments.cancel_setup(setup.id)
         else:
             return Closing.FINISHED

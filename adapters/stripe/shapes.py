@@ -27,6 +27,7 @@ Expandable = str | Expanded | None
 
 class Recurring(msgspec.Struct):
     interval: str | None = None
+    interval_count: int | None = None
 
 
 class Price(msgspec.Struct):
@@ -36,6 +37,11 @@ class Price(msgspec.Struct):
     product: Expandable = None
     unit_amount: int | None = None
     currency: str | None = None
+
+    @property
+    def is_of_one_interval(self) -> bool:
+        """Whether it is billed every month or year, not every third: we sell nothing else."""
+        return self.recurring is None or self.recurring.interval_count in (None, 1)
 
 
 class PricePage(msgspec.Struct):

@@ -317,6 +317,8 @@ def _offer(
     price: shapes.Price | str | None, plan: shapes.LegacyPlan | None, prices: PriceList
 ) -> Offer | None:
     if isinstance(price, shapes.Price):
+        if not price.is_of_one_interval:
+            return None
         return prices.find(lookup_key=price.lookup_key, price_ref=price.id)
     return prices.find(price_ref=price or (plan.id if plan else None))
 

@@ -88,6 +88,8 @@ class StripeApi:
         self.sent: list[Sent] = []
         self.failures: list[Failure] = []
         self.down = False
+        self.lines_with_a_preview = 10
+        self.previewed: list[Object] = []
         # Requests wait until they are released, which they are from the start.
         self.reached = asyncio.Event()
         self.released = asyncio.Event()
@@ -349,13 +351,21 @@ class StripeApi:
             price = self._get("price", details["items"]["0"]["price"])
             lines.append(_line("Next period", price["unit_amount"], proration=False))
         total = sum(line["amount"] for line in lines)
+        for number, line in enumerate(lines):
+            line["id"] = f"il_{number}"
+        self.previewed = lines
         return {
+            "id": "upcoming_in_1",
             "object": "invoice",
             "currency": "usd",
             "total": total,
             "amount_due": max(0, total),
-            "lines": {"object": "list", "data": lines, "has_more": False, "url": ""},
+            "lines": self._list({"limit": self.lines_with_a_preview}, lines),
         }
+
+    def list_lines(self, form: Form) -> Object:
+        assert int(form["limit"]) == 100, "the most at once"
+        return self._list(form | {"limit": self.lines_with_a_preview}, self.previewed)
 
     def add_invoice(self, customer: str, amount: int, status: str = "paid") -> Object:
         invoice_id = self._id("in")
@@ -501,6 +511,7 @@ _ROUTES: Final[list[tuple[str, str, _Handler]]] = [
     ("POST", "/v1/invoices/([^/]+)/void", StripeApi.void_invoice),
     ("GET", "/v1/invoice_payments", lambda api, f: api._list(f, [])),
     ("POST", "/v1/invoices/create_preview", StripeApi.preview),
+    ("GET", "/v1/invoices/upcoming_in_1/lines", StripeApi.list_lines),
     ("GET", "/v1/invoices", lambda api, f: api._listing("invoice")(f)),
     ("GET", "/v1/prices", StripeApi.list_prices),
     ("POST", "/v1/prices", StripeApi.create_price),

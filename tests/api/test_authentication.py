@@ -270,6 +270,25 @@ async def test_known_keys_stay_good_for_hours_while_the_identity_provider_is_awa
     await jwks.authenticate(keyed(RSA, "RS256", "one"))
 
 
+async def test_an_unknown_key_may_be_a_new_one_while_the_identity_provider_is_away(
+    jwks: Jwks,
+) -> None:
+    await jwks.authenticate(keyed(RSA, "RS256", "one"))
+    jwks.provider.keys = [jwk(OTHER_RSA, "three")]
+    jwks.provider.status = 503
+    jwks.time += 11
+    for seconds in (0, 1, 10):
+        jwks.time += seconds
+        with pytest.raises(KeysUnavailable):
+            await jwks.authenticate(keyed(OTHER_RSA, "RS256", "three"))
+
+    jwks.provider.status = 200
+    jwks.time += 11
+    await jwks.authenticate(keyed(OTHER_RSA, "RS256", "three"))
+    with pytest.raises(InvalidToken):
+        await jwks.authenticate(keyed(RSA, "RS256", "four"))
+
+
 async def test_while_it_hangs_those_who_hold_a_known_key_do_not_wait(jwks: Jwks) -> None:
     await jwks.authenticate(keyed(RSA, "RS256", "one"))
     jwks.provider.status = 503

@@ -10,7 +10,7 @@ import pytest
 
 from service import cli
 from service.learn_prices import SHORTEST_INTERVAL, LearnPrices
-from tests.api.conftest import MovableClock, World, world_of
+from tests.api.conftest import MONTHLY, MovableClock, World, world_of
 from tests.api.stripe_api import PLANS, StripeApi
 
 
@@ -43,6 +43,23 @@ async def test_a_second_run_changes_nothing(world: World) -> None:
 
     assert await sync(world) == dict.fromkeys(PLANS, "unchanged")
     assert world.stripe.objects == before
+
+
+async def test_a_price_for_several_months_is_not_sold_but_replaced(
+    environment: dict[str, str], stripe_api: StripeApi, clock: MovableClock
+) -> None:
+    quarterly = stripe_api.objects[MONTHLY]
+    quarterly["recurring"] = {"interval": "month", "interval_count": 3}
+    async with world_of(environment, stripe_api, clock) as world:
+        answer = await world.somebody().subscribe(MONTHLY)
+        assert answer.json()["type"] == "urn:payments:problem:price-not-offered"
+
+        published = await sync(world)
+
+        assert published["general_monthly"] == "replaced"
+        await world.container.learn_prices().run_once()
+        current = world.container.prices().current_ref("general_monthly")
+        assert current not in (None, MONTHLY)
 
 
 async def test_two_runs_at_once_create_each_price_once(world: World) -> None:

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.api.conftest import ANNUAL, MONTHLY, ORGANIZER, Somebody, World
+from tests.api.stripe_api import ENDED
 
 
 async def id_of(user: Somebody) -> str:
@@ -149,14 +150,26 @@ async def test_until_we_have_heard_of_it_a_repeated_cancellation_says_what_is(
     assert first.json() == again.json()
 
 
-async def test_what_never_ran_cannot_be_canceled(world: World) -> None:
+@pytest.mark.parametrize("query", ["", "?immediately=true"])
+@pytest.mark.parametrize("trial", [False, True])
+async def test_what_was_never_confirmed_is_closed(world: World, query: str, trial: bool) -> None:
     user = world.somebody()
+    if not trial:
+        async with world.container.unit_of_work() as uow:
+            await uow.trials.redeem([user.id])
+            await uow.commit()
     begun = (await user.subscribe()).json()
+    path = f"/subscriptions/{begun['subscriptionId']}{query}"
 
-    answer = await user("DELETE", f"/subscriptions/{begun['subscriptionId']}")
+    answers = [await user("DELETE", path), await user("DELETE", path)]
+    await world.tell_of_all()
+    answers.append(await user("DELETE", path))
 
-    assert answer.status_code == 409
-    assert answer.json()["type"] == "urn:payments:problem:no-active-subscription"
+    assert [answer.status_code for answer in answers] == [200, 200, 409]
+    assert answers[0].json()["status"] == ("canceled" if trial else "expired")
+    assert world.stripe.all("subscription")[0]["status"] in ENDED
+    if trial:
+        assert (await user("GET", "/subscription")).json()["trialAvailable"] is True
 
 
 async def test_a_scheduled_cancellation_can_be_taken_back(world: World) -> None:
@@ -205,6 +218,18 @@ async def test_the_plan_one_has_is_no_change(world: World) -> None:
 
     assert answer.status_code == 409
     assert answer.json()["type"] == "urn:payments:problem:plan-unchanged"
+
+
+async def test_a_preview_shows_all_its_lines_on_however_many_pages(world: World) -> None:
+    user = await world.subscribed(MONTHLY)
+    path = f"/subscriptions/{await id_of(user)}/preview"
+    whole = (await user("POST", path, {"priceId": ORGANIZER})).json()
+    world.stripe.lines_with_a_preview = 1
+
+    paged = await user("POST", path, {"priceId": ORGANIZER})
+
+    assert len(whole["lines"]) > 1
+    assert paged.json() == whole
 
 
 @pytest.mark.parametrize("status", ["past_due", "unpaid", "paused", "canceled"])

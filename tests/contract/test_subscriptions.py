@@ -136,6 +136,21 @@ async def test_what_was_spoken_of_is_paged_through_in_one_order(storage: Storage
         assert await page("", limit=3, subscription_id=uuid4()) == []
 
 
+async def test_what_was_never_confirmed_is_paged_through_in_one_order(storage: Storage) -> None:
+    begun = [subscription(f"sub_{n}", start=NOW - HOUR) for n in (3, 1, 5)]
+    young = subscription("sub_4", start=NOW)
+    running = subscription("sub_2", start=NOW - HOUR)
+    for one in (*begun, young):
+        one.facts = replace(one.facts, status=Status.INCOMPLETE)
+    await save(storage, *begun, young, running)
+
+    async with storage.unit_of_work() as uow:
+        page = uow.subscriptions.unconfirmed
+        assert await page(NOW, "", limit=2) == ["sub_1", "sub_3"]
+        assert await page(NOW, "sub_3", limit=2) == ["sub_5"]
+        assert await page(NOW - HOUR, "", limit=2) == []
+
+
 async def test_what_is_held_is_given_as_it_is(storage: Storage) -> None:
     saved = [subscription("sub_1"), subscription("sub_2")]
     await save(storage, *saved)

@@ -14,12 +14,20 @@ from httpx import AsyncClient, Response
 
 from sandbox.stripe.server import StripeSandbox
 from service.wiring import Container
-from tests.api.conftest import Somebody, application, deliver, environment_of, work_off, working
+from tests.api.conftest import (
+    Somebody,
+    application,
+    deliver,
+    environment_of,
+    logged,
+    work_off,
+    working,
+)
 from tests.api.stripe_api import serve
 from tests.databases import migrated_database, migrated_url, owner_url
 from tests.money.wire import Rival, Wire
 
-__all__ = ["migrated_database", "migrated_url", "owner_url"]
+__all__ = ["logged", "migrated_database", "migrated_url", "owner_url"]
 
 # As many requests as the longest of what is raced takes, and one more: the rival comes last.
 _STEPS: Final = 13
@@ -140,6 +148,15 @@ class Till:
         """The operator owes the user so many cents."""
         customer = (await user("POST", "/customers")).json()["customerId"]
         await self.stripe.v1.customers.update_async(customer, {"balance": -amount})
+
+    async def put_a_card_on_file(self, customer: str) -> None:
+        """The customer gives a card for whatever is to be paid."""
+        method = await self.stripe.v1.payment_methods.attach_async(
+            GOOD_CARD, {"customer": customer}
+        )
+        await self.stripe.v1.customers.update_async(
+            customer, {"invoice_settings": {"default_payment_method": method.id}}
+        )
 
     async def tell_of(self, user: Somebody) -> None:
         """Stripe's webhooks of what has become of the subscriptions arrive."""

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from tests.money.conftest import GOOD_CARD, Till
+from tests.money.conftest import Till
 
 GENERAL = "general_monthly"
 
 
-async def put_a_card_on_file(till: Till, customer: str) -> None:
-    method = await till.stripe.v1.payment_methods.attach_async(GOOD_CARD, {"customer": customer})
-    await till.stripe.v1.customers.update_async(
-        customer, {"invoice_settings": {"default_payment_method": method.id}}
-    )
-
-
 async def test_a_card_on_file_is_not_charged_before_the_buyer_confirms(till: Till) -> None:
     user = await till.somebody()
-    await put_a_card_on_file(till, (await user("POST", "/customers")).json()["customerId"])
+    await till.put_a_card_on_file((await user("POST", "/customers")).json()["customerId"])
 
     begun = (await user.subscribe(till.price(GENERAL))).json()
 
@@ -28,7 +21,7 @@ async def test_a_card_on_file_is_not_charged_before_the_buyer_confirms(till: Til
 
 async def test_with_a_card_on_file_a_trial_begins_with_the_call(till: Till) -> None:
     user = await till.somebody(trial=True)
-    await put_a_card_on_file(till, (await user("POST", "/customers")).json()["customerId"])
+    await till.put_a_card_on_file((await user("POST", "/customers")).json()["customerId"])
 
     begun = (await user.subscribe(till.price(GENERAL))).json()
 

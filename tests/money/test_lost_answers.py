@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from httpx import Response
 
+from adapters.stripe.circuit import FAILURES
 from tests.api.conftest import Somebody
 from tests.money.conftest import TREACHEROUS_CARD, WARY_CARD, Subscriber, Till, at
+from tests.money.wire import GARBAGE
 
 GENERAL, ORGANIZER, ANNUAL = "general_monthly", "event_organizer_monthly", "general_annual"
 SUBSCRIPTION = "/v1/subscriptions/sub_[^/]+"
@@ -272,3 +274,63 @@ async def test_a_customer_whose_creation_was_not_answered_is_created_once(till: 
     assert unknown(await user("POST", "/customers"))
     assert (await user("POST", "/customers")).status_code == 200
     assert len(till.all("customer")) == 1
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize("name", ASKING)
+async def test_what_was_answered_unreadably_is_told_as_done(
+    till: Till, name: str, garbage: str
+) -> None:
+    user, subscriber = await before(till, name)
+    method, _, ask = ASKING[name]
+    till.wire.garble_answers(method, SUBSCRIPTION, garbage, times=1)
+
+    answer = await ask(subscriber)
+
+    assert answer.status_code == 200, answer.text
+    assert is_done(till, name, user)
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize(("path", "buy"), BUYING.values(), ids=BUYING)
+async def test_a_purchase_that_was_answered_unreadably_is_found(
+    till: Till, path: str, buy: Buy, garbage: str
+) -> None:
+    user = await till.somebody()
+    till.wire.garble_answers("POST", path, garbage, times=1)
+
+    answer = await buy(user, till.price(GENERAL))
+
+    assert answer.status_code == 200, answer.text
+    assert begun(till, user) == 1
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+async def test_a_change_that_was_answered_unreadably_is_charged_once(
+    till: Till, garbage: str
+) -> None:
+    user = await till.subscriber(GENERAL)
+    subscriber, price = await at(user), till.price(ORGANIZER)
+    shown = await subscriber.preview(price)
+    till.wire.garble_answers("POST", SUBSCRIPTION, garbage, times=1)
+
+    answer = await subscriber.change(price, shown)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["subscription"]["plan"] == "event_organizer"
+    assert till.taken(user) == [1000, 500]
+
+
+async def test_pages_in_the_place_of_answers_open_the_circuit(till: Till) -> None:
+    """Whatever stands between us and Stripe, it does not answer."""
+    user = await till.subscriber(GENERAL)
+    subscriber = await at(user)
+    till.wire.garble_answers("GET", SUBSCRIPTION, "page", times=FAILURES)
+    answers = [await subscriber.cancel() for _ in range(FAILURES)]
+    assert {answer.status_code for answer in answers} == {503}
+    sent = len(till.wire.sent)
+
+    refused = await subscriber.cancel()
+
+    assert refused.status_code == 503
+    assert len(till.wire.sent) == sent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,9 +11,12 @@ from typing import Any, Final, Literal
 
 import stripe
 
-Fate = Literal["unsent", "unanswered", "answered"]
+Fate = Literal["unsent", "unanswered", "garbled", "answered"]
+# What a proxy may put in the place of an answer; and what is no object of the kind asked for.
+GARBAGE: Final = {"page": b"<html>one moment please", "shape": b'{"id": 7, "object": "it"}'}
 # Longer than any answer: who hears less of it than that knows that the rest was lost.
 _TOO_LONG: Final = b"1000000"
+_EITHER: Final = "a wire has rules or a rival: where there is a rival the rules are not looked at"
 # The SDK tries as often before it gives up.
 TRIES: Final = 3
 
@@ -25,6 +29,7 @@ class _Rule:
     times: int
     first: Callable[[], Awaitable[object]] | None = None
     then: Callable[[], Awaitable[object]] | None = None
+    garbage: bytes = b""
 
 
 class Rival:
@@ -35,6 +40,7 @@ class Rival:
         self._number = number
         self._before = before
         self._won = False
+        self._done = asyncio.Event()
 
     async def won(self) -> bool:
         """Whether Stripe let it be done. Where the moment has not come it is done now, and last."""
@@ -55,12 +61,16 @@ class Rival:
     async def _act(self) -> None:
         do, self._do = self._do, None
         if do is None:
+            # Once its answer is out, the request that this comes after goes on beside it.
+            await self._done.wait()
             return
         try:
             await do()
+            self._won = True
         except stripe.StripeError:
-            return
-        self._won = True
+            pass
+        finally:
+            self._done.set()
 
 
 class Wire:
@@ -75,19 +85,24 @@ class Wire:
 
     def lose_answers(self, method: str, path: str, *, times: int = TRIES) -> None:
         """Have the next such requests carried out, and the connection break before the answer."""
-        self._rules.append(_Rule(method, re.compile(path), "unanswered", times))
+        self._add(_Rule(method, re.compile(path), "unanswered", times))
+
+    def garble_answers(self, method: str, path: str, garbage: str, *, times: int = TRIES) -> None:
+        """Have the next such requests carried out, and answered 200 with this GARBAGE."""
+        rule = _Rule(method, re.compile(path), "garbled", times, garbage=GARBAGE[garbage])
+        self._add(rule)
 
     def lose_requests(self, method: str, path: str, *, times: int = TRIES) -> None:
         """Have the connection break before the next such requests arrive."""
-        self._rules.append(_Rule(method, re.compile(path), "unsent", times))
+        self._add(_Rule(method, re.compile(path), "unsent", times))
 
     def before(self, method: str, path: str, first: Callable[[], Awaitable[object]]) -> None:
         """Have this happen just before the next such request is carried out."""
-        self._rules.append(_Rule(method, re.compile(path), "answered", 1, first=first))
+        self._add(_Rule(method, re.compile(path), "answered", 1, first=first))
 
     def vanish_after(self, method: str, path: str) -> None:
         """Have the next such request carried out, and from then on nothing answered or taken."""
-        self._rules.append(_Rule(method, re.compile(path), "unanswered", 1, then=self._be_down))
+        self._add(_Rule(method, re.compile(path), "unanswered", 1, then=self._be_down))
 
     def be_up(self) -> None:
         """Have everything arrive again."""
@@ -98,6 +113,7 @@ class Wire:
 
     def rival(self, do: Callable[[], Awaitable[object]], number: int, *, before: bool) -> Rival:
         """Have somebody do this right before or after the request that follows so many others."""
+        assert not self._rules, _EITHER
         self._rival = Rival(do, number, before=before)
         return self._rival
 
@@ -132,8 +148,15 @@ class Wire:
         if rule.fate == "unanswered":
             await _break_off(send)
             return
+        if rule.fate == "garbled":
+            await _answer(send, rule.garbage)
+            return
         for message in answer:
             await send(message)
+
+    def _add(self, rule: _Rule) -> None:
+        assert self._rival is None, _EITHER
+        self._rules.append(rule)
 
     def _rule_for(self, method: str, path: str) -> _Rule | None:
         for rule in self._rules:
@@ -143,6 +166,12 @@ class Wire:
                     self._rules.remove(rule)
                 return rule
         return None
+
+
+async def _answer(send: Any, body: bytes) -> None:
+    headers = [(b"content-type", b"text/html"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _break_off(send: Any) -> None:

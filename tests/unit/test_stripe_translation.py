@@ -397,6 +397,13 @@ def test_a_price_is_known_by_its_lookup_key_before_anything_was_learned() -> Non
     assert found.owner.ours
 
 
+def test_a_price_for_several_intervals_is_none_of_ours_whatever_its_lookup_key() -> None:
+    yearly = price("general_annual")
+    found = subscription(prices=[yearly | {"recurring": {"interval": "year", "interval_count": 2}}])
+
+    assert seen_in(found).plan == "unknown"
+
+
 def test_a_price_that_lost_its_lookup_key_is_known_by_its_reference() -> None:
     found = subscription(prices=[price("general_annual") | {"lookup_key": None}])
 

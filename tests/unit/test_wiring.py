@@ -75,7 +75,8 @@ def test_the_price_list_has_the_amounts_of_the_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hours", "names"), [("24", ["retention", "reconcile"]), ("0", ["retention"])]
+    ("hours", "names"),
+    [("24", ["retention", "abandoned", "reconcile"]), ("0", ["retention", "abandoned"])],
 )
 async def test_a_worker_does_what_the_settings_say_from_time_to_time(
     hours: str, names: list[str]

@@ -239,7 +239,7 @@ export interface paths {
         post?: never;
         /**
          * Cancel, with the current period unless immediately
-         * @description A repeat is answered with what is, or once that is known here with a 409.
+         * @description What was begun and never confirmed is closed at once. A repeat is answered with what is, or once that is known here with a 409.
          */
         delete: operations["cancelSubscription"];
         options?: never;
