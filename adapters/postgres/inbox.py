@@ -83,8 +83,9 @@ _SETTLE: Final = sa.text(
     f" SELECT pg_notify('{SETTLED_CHANNEL}', event_id) FROM settled"
     f" WHERE outcome IS NOT NULL AND event_id LIKE '{OWN_EVENT}%'"
 )
+# Due now by the database's clock as well: a worker whose own is fast may be gone by its time.
 _WAKE: Final = sa.text(
-    f"UPDATE {t.fullname} SET waiting_for = NULL, next_attempt_at = :now"
+    f"UPDATE {t.fullname} SET waiting_for = NULL, next_attempt_at = least(:now, now())"
     " WHERE waiting_for = ANY(CAST(:keys AS text[]))"
 )
 STATE: Final = sa.func.coalesce(
