@@ -15,6 +15,7 @@ from adapters.postgres.tables import outbox_events
 from service import cli, logs
 from service.explain import Explanation, Kind
 from tests.api.conftest import Somebody, World
+from tests.stripe_payloads import invoice
 
 
 async def explain(world: World, name: object) -> Explanation:
@@ -110,17 +111,8 @@ async def test_what_waits_for_something_else_says_for_what(world: World) -> None
     user = world.somebody()
     session = (await user.checkout()).json()["sessionId"]
     bought = world.stripe.complete(session)
-    await world.deliver(
-        "invoice.paid",
-        {
-            "id": "in_early",
-            "object": "invoice",
-            "customer": bought["customer"],
-            "currency": "usd",
-            "amount_paid": 1000,
-            "parent": {"subscription_details": {"subscription": bought["id"]}},
-        },
-    )
+    early = invoice("in_early", customer=bought["customer"], subscription=bought["id"])
+    await world.deliver("invoice.paid", early)
     await world.work_off()
 
     (waiting,) = (await explain(world, bought["id"])).waiting
