@@ -111,7 +111,9 @@ async def test_what_waits_for_something_else_says_for_what(world: World) -> None
     user = world.somebody()
     session = (await user.checkout()).json()["sessionId"]
     bought = world.stripe.complete(session)
-    early = invoice("in_early", customer=bought["customer"], subscription=bought["id"])
+    early = invoice(
+        "in_early", customer=bought["customer"], subscription=bought["id"], user_id=user.id
+    )
     await world.deliver("invoice.paid", early)
     await world.work_off()
 

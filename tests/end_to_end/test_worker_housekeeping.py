@@ -47,6 +47,6 @@ async def test_a_worker_erases_what_is_old_and_lives_on_while_stripe_is_away(
         jobs = await owner.fetch("SELECT name FROM payments.scheduled_jobs ORDER BY name")
     finally:
         await owner.close()
-    assert [row["name"] for row in jobs] == ["reconcile", "retention"]
+    assert [row["name"] for row in jobs] == ["abandoned", "reconcile", "retention"]
     assert '"job":"reconcile"' in worker.log
     assert "retention_applied" in worker.log
