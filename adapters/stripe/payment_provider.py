@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from adapters.stripe import answers, shapes
+from adapters.stripe import shapes
 from adapters.stripe.api import StripeApi, any_failure_is_absence, as_shape, readable
 from adapters.stripe.shapes import reference
 from adapters.stripe.translation import clean, email_of, moment, to_snapshot, user_of
@@ -37,8 +37,6 @@ class StripePaymentProvider:
         if found is None:
             return None
         with readable():
-            if as_shape(answers.Customer, found).deleted:
-                return ProviderCustomer(customer_ref, None, None, None, deleted=True)
             customer = as_shape(shapes.Customer, found)
             return ProviderCustomer(
                 customer_ref=customer_ref,
@@ -46,6 +44,7 @@ class StripePaymentProvider:
                 email=email_of(customer),
                 name=clean(customer.name),
                 created=moment(customer.created),
+                deleted=customer.deleted,
             )
 
     async def fetch_subscription(self, subscription_ref: str) -> Snapshot | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
@@ -62,13 +62,13 @@ def to_snapshot(
     status = _status(subscription)
     item, offer = _what_was_bought(subscription, prices)
     price_ref, interval = _price_of(item, subscription.plan)
-    period_start, period_end = _period(subscription, item)
+    period_start = item.current_period_start if item else None
+    period_end = item.current_period_end if item else None
+    period_end = period_end or subscription.current_period_end
     has_ended = status in ENDED
     ends = subscription.cancel_at
     if ends is None and subscription.cancel_at_period_end:
         ends = period_end or subscription.trial_end
-        if ends is None and not has_ended:
-            raise ValueError("it ends with its period, but `current_period_end` is missing")
     return Snapshot(
         status=status,
         plan=str(offer.plan) if offer else str(Plan.UNKNOWN),
@@ -79,22 +79,10 @@ def to_snapshot(
         if has_ended
         else None,
         trial_end=moment(subscription.trial_end),
-        current_period_start=moment(period_start),
+        current_period_start=moment(period_start or subscription.current_period_start),
         current_period_end=moment(period_end),
         cancel_at=None if has_ended else moment(ends),
     )
-
-
-def _period(
-    subscription: shapes.Subscription, item: shapes.SubscriptionItem | None
-) -> tuple[int | None, int | None]:
-    """The billing period, which stands on the item or, in older events, on the subscription."""
-    start = (item and item.current_period_start) or subscription.current_period_start
-    end = (item and item.current_period_end) or subscription.current_period_end
-    if item is not None and (start is None or end is None):
-        missing = "start" if start is None else "end"
-        raise ValueError(f"Object missing required field `current_period_{missing}`")
-    return start, end
 
 
 def moment(seconds: int | None) -> datetime | None:
@@ -170,13 +158,14 @@ def _payment_failed(reason: PaymentFailure) -> _Translation:
         subscription_ref = _subscription_ref(invoice)
         if subscription_ref is None:
             return _NO_SUBSCRIPTION
+        owed = invoice.amount_remaining
         return commands.RecordPaymentFailure(
             subscription_ref=subscription_ref,
             owner=_owner_of_invoice(invoice, event, prices),
             invoice_ref=_required(invoice.id, "invoice.id"),
-            amount=Money(invoice.amount_remaining, invoice.currency.lower()),
+            amount=Money(invoice.amount_due if owed is None else owed, invoice.currency.lower()),
             reason=reason,
-            attempt_count=invoice.attempt_count,
+            attempt_count=invoice.attempt_count or 0,
             next_attempt_at=moment(invoice.next_payment_attempt),
             at=event.created,
             hosted_invoice_url=invoice.hosted_invoice_url,
@@ -202,7 +191,7 @@ def _update_customer(rank: Rank) -> _Translation:
 
 
 def _retire_customer(event: Event, prices: PriceList) -> Command:
-    customer = _object(event, _DELETED_CUSTOMER)
+    customer = _object(event, _CUSTOMER)
     return commands.RetireCustomer(
         customer_ref=_required(customer.id, "customer.id"),
         at=event.created,
@@ -263,7 +252,6 @@ class _Data(msgspec.Struct, Generic[Object]):
 _SUBSCRIPTION: Final = msgspec.json.Decoder(_Data[shapes.Subscription])
 _INVOICE: Final = msgspec.json.Decoder(_Data[shapes.Invoice])
 _CUSTOMER: Final = msgspec.json.Decoder(_Data[shapes.Customer])
-_DELETED_CUSTOMER: Final = msgspec.json.Decoder(_Data[shapes.DeletedCustomer])
 _CHECKOUT_SESSION: Final = msgspec.json.Decoder(_Data[shapes.CheckoutSession])
 
 
@@ -290,9 +278,9 @@ def _what_was_bought(
     subscription: shapes.Subscription, prices: PriceList
 ) -> tuple[shapes.SubscriptionItem | None, Offer | None]:
     """The item with one of our prices, else the first one, and our offer behind it."""
-    items = subscription.items.data if subscription.items else ()
+    items = subscription.items.data if subscription.items else []
     for item in items:
-        offer = _offer(item.price or None, item.plan, prices)
+        offer = _offer(item.price, item.plan, prices)
         if offer is not None:
             return item, offer
     return (items[0] if items else None), _offer(None, subscription.plan, prices)
@@ -302,7 +290,7 @@ def _price_of(
     item: shapes.SubscriptionItem | None, plan: shapes.LegacyPlan | None
 ) -> tuple[str | None, str | None]:
     """The reference of the price and how often it is billed."""
-    price = (item.price or None) if item else None
+    price = item.price if item else None
     plan = (item.plan if item else None) or plan
     reference_ = price.id if isinstance(price, shapes.Price) else price
     recurring = price.recurring if isinstance(price, shapes.Price) else None
@@ -338,7 +326,8 @@ def _owner_of_invoice(invoice: shapes.Invoice, event: Event, prices: PriceList) 
 
 
 def _offers_on(invoice: shapes.Invoice, prices: PriceList) -> Iterator[Offer | None]:
-    for line in invoice.lines.data:
+    lines: Iterable[shapes.InvoiceLine] = invoice.lines.data if invoice.lines else ()
+    for line in lines:
         details = line.pricing.price_details if line.pricing else None
         yield _offer((details.price if details else None) or line.price, line.plan, prices)
 

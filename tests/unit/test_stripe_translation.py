@@ -589,8 +589,15 @@ def test_a_missing_field_either_does_not_matter_or_is_named(type: str, shape: Sh
         assert message.startswith(f"{type}: ")
         named.add(dotted(path))
 
-    # What may be missing is held to what it leads to, in test_what_stripe_may_leave_out.
     assert {"object", "object.id"} <= named
+    assert named <= {
+        "object",
+        "object.id",
+        "object.status",
+        "object.currency",
+        "object.customer.id",
+        "object.subscription.id",
+    }
 
 
 @settings(max_examples=150)
