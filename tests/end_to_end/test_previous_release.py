@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import tarfile
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from alembic.script import ScriptDirectory
 
@@ -72,6 +74,7 @@ async def test_the_previous_release_and_this_one_work_side_by_side_on_the_new_sc
         running("serve", environment, tmp_path, source=previous_release) as old,
         running("serve", environment, tmp_path) as new,
     ):
+        await _share(environment["DATABASE_URL"])
         half = len(events) // 2
         await deliver(old.address, events[:half:2])
         await deliver(new.address, events[1:half:2])
@@ -82,3 +85,16 @@ async def test_the_previous_release_and_this_one_work_side_by_side_on_the_new_sc
     for told in inbox.events(set(users)).values():
         assert_whole(told)
     assert all(both), "both have worked on a share"
+
+
+async def _share(database_url: str) -> None:
+    """Return once both hold partitions. The tables are theirs: there is no event to wait on."""
+    database = await asyncpg.connect(database_url)
+    try:
+        async with asyncio.timeout(60):
+            while await database.fetchval(
+                "SELECT count(DISTINCT worker_id) < 2 FROM payments.worker_partitions"
+            ):
+                await asyncio.sleep(0.05)
+    finally:
+        await database.close()
