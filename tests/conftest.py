@@ -1,8 +1,8 @@
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -16,8 +16,33 @@ PASSWORD: Final = "of-the-role-under-test"
 
 
 def pytest_configure() -> None:
-    # What the code under test logs would drown a failure; tests about log lines capture them.
+    """Let no logger take its first configuration for its last.
+
+    The service has structlog cache its loggers, which are module globals: one that was used in a
+    test that sets the service's log up would keep that for good, and no later test could capture
+    what it says.
+    """
+    configure = structlog.configure
+
+    def configure_uncached(*args: Any, **more: Any) -> None:
+        configure(*args, **more | {"cache_logger_on_first_use": False})
+
+    structlog.configure = configure_uncached
+
+
+@pytest.fixture(autouse=True)
+def quiet_log() -> None:
+    """Keep what the code under test logs from drowning a failure, however the last test left it."""
+    structlog.reset_defaults()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+@pytest.fixture
+def logged(quiet_log: None) -> Iterator[list[MutableMapping[str, Any]]]:
+    """Every line that is logged while the test runs."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
+    with structlog.testing.capture_logs() as lines:
+        yield lines
 
 
 def pytest_report_header() -> str:

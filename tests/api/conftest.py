@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,6 @@ from uuid import UUID, uuid4
 import jwt
 import pytest
 import stripe
-import structlog
 from dependency_injector import providers
 from httpx import ASGITransport, AsyncClient, Response
 from stripe import WebhookSignature
@@ -154,16 +152,6 @@ class World:
         await self.deliver("customer.subscription.created", self.stripe.complete(session))
         await self.work_off()
         return user
-
-
-@pytest.fixture
-def logged() -> Iterator[list[MutableMapping[str, Any]]]:
-    """Every line that is logged while the test runs."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
-    with structlog.testing.capture_logs() as lines:
-        yield lines
-    structlog.configure(**before)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 from uuid import uuid4
 
@@ -76,16 +76,14 @@ async def test_a_repeat_under_a_key_is_an_idempotency_hit(world: World, logged: 
 
 
 @pytest.fixture
-def said() -> Iterator[list[Line]]:
+def said(quiet_log: None) -> list[Line]:
     """Every line with what is bound to the request it belongs to."""
     capture = LogCapture()
-    before = structlog.get_config()
     structlog.configure(
         processors=[merge_contextvars, capture],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
     )
-    yield capture.entries
-    structlog.configure(**before)
+    return capture.entries
 
 
 async def test_everything_said_during_a_request_carries_its_trace(

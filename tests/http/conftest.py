@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Iterator, MutableMapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, cast
 
 import pytest
-import structlog
 from httpx import ASGITransport, AsyncClient
 from litestar import Litestar
 
@@ -65,16 +63,6 @@ class EmptyPage:
 
     async def render(self, accept: str) -> Page:
         return Page("text/plain", b"")
-
-
-@pytest.fixture
-def logged() -> Iterator[list[MutableMapping[str, Any]]]:
-    """Every line that is logged while the test runs."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
-    with structlog.testing.capture_logs() as lines:
-        yield lines
-    structlog.configure(**before)
 
 
 @pytest.fixture

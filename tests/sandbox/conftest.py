@@ -6,7 +6,6 @@ import pytest
 import stripe
 
 from sandbox.stripe.server import StripeSandbox
-from service import logs
 from tests.sandbox import schema
 from tests.sandbox.receiver import Receiver
 from tests.sandbox.shop import Shop
@@ -71,11 +70,3 @@ async def receiver(stripe_sandbox: StripeSandbox) -> AsyncIterator[Receiver]:
 def shop(stripe_sandbox: StripeSandbox, client: stripe.StripeClient) -> Shop:
     """Give short ways to have something to sell and somebody to sell it to."""
     return Shop(stripe_sandbox, client)
-
-
-@pytest.fixture(autouse=True)
-def log_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep a platform that is started in this process from setting logs up: loggers remember it
-    for good, and no later test could capture what they say.
-    """
-    monkeypatch.setattr(logs, "configure", lambda *_: None)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import structlog
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -32,16 +30,6 @@ from tests.stripe_payloads import DAY, START, USER, event, invoice, signed, subs
 
 Line = MutableMapping[str, Any]
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-@pytest.fixture
-def logged() -> Iterator[list[Line]]:
-    """Every line that is logged while the test runs."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
-    with structlog.testing.capture_logs() as lines:
-        yield lines
-    structlog.configure(**before)
 
 
 class Watched(House):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Final
+from collections.abc import MutableMapping
+from typing import Any, Final
 
 import pytest
 import structlog
@@ -16,6 +17,8 @@ from service.tracing import continue_trace
 
 TRACEPARENT: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 SECRET: Final = "whsec_never_to_be_logged"
+
+_OF_A_MODULE = structlog.get_logger()
 
 hexadecimal = st.text(alphabet="0123456789abcdef", min_size=32, max_size=32)
 
@@ -66,18 +69,14 @@ def test_no_two_traces_are_the_same() -> None:
 def test_an_error_is_logged_without_the_variables_it_happened_among(
     log_format: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = structlog.get_config()
+    logs.configure(log_format, "info")
+    log = structlog.get_logger("test")
+    secret = SECRET
     try:
-        logs.configure(log_format, "info")
-        log = structlog.get_logger("test")
-        secret = SECRET
-        try:
-            raise LookupError(f"a secret of {len(secret)} characters was not found")
-        except LookupError:
-            log.exception("it_failed")
-        log.debug("not said at this level")
-    finally:
-        structlog.configure(**before)
+        raise LookupError(f"a secret of {len(secret)} characters was not found")
+    except LookupError:
+        log.exception("it_failed")
+    log.debug("not said at this level")
     said = capsys.readouterr().err
 
     assert "it_failed" in said
@@ -94,15 +93,11 @@ def test_an_error_is_logged_without_the_variables_it_happened_among(
 def test_a_line_for_machines_holds_whatever_is_put_into_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    before = structlog.get_config()
-    try:
-        logs.configure("json", "info")
-        structlog.get_logger("test").info(
-            "it_happened", name="Jürgen", whole=3, nothing=None, error=ValueError("odd")
-        )
-        structlog.get_logger("test").info("it_is_odd", half="\ud800", huge=2**70)
-    finally:
-        structlog.configure(**before)
+    logs.configure("json", "info")
+    structlog.get_logger("test").info(
+        "it_happened", name="Jürgen", whole=3, nothing=None, error=ValueError("odd")
+    )
+    structlog.get_logger("test").info("it_is_odd", half="\ud800", huge=2**70)
 
     said, odd = capsys.readouterr().err.splitlines()
     assert (json.loads(odd)["half"], json.loads(odd)["huge"]) == ("\ud800", 2**70)
@@ -110,3 +105,14 @@ def test_a_line_for_machines_holds_whatever_is_put_into_it(
     assert entry["event"] == "it_happened"
     assert (entry["name"], entry["whole"], entry["nothing"]) == ("Jürgen", 3, None)
     assert entry["error"] == "ValueError('odd')"
+
+
+@pytest.mark.parametrize("attempt", ["first", "second"])
+def test_what_a_logger_says_is_captured_although_it_was_used_before(
+    attempt: str, logged: list[MutableMapping[str, Any]]
+) -> None:
+    _OF_A_MODULE.info("captured", attempt=attempt)
+    assert [line["attempt"] for line in logged] == [attempt]
+    # As a process of the service does that is started within a test.
+    logs.configure("json", "info")
+    _OF_A_MODULE.info("said")
