@@ -19,7 +19,6 @@ from tests.api.conftest import (
     application,
     deliver,
     environment_of,
-    logged,
     work_off,
     working,
 )
@@ -27,7 +26,7 @@ from tests.api.stripe_api import serve
 from tests.databases import migrated_database, migrated_url, owner_url
 from tests.money.wire import Rival, Wire
 
-__all__ = ["logged", "migrated_database", "migrated_url", "owner_url"]
+__all__ = ["migrated_database", "migrated_url", "owner_url"]
 
 # As many requests as the longest of what is raced takes, and one more: the rival comes last.
 _STEPS: Final = 13
