@@ -270,11 +270,13 @@ class Container(containers.DeclarativeContainer):
     metrics: providers.Provider[Metrics] = providers.Singleton(count_from_zero, registry)
     tracing = providers.Singleton(OtlpTracing, settings.provided.otel_exporter_otlp_endpoint)
     traces = providers.Singleton(Traces, tracing.provided.tracer)
+    database_health: providers.Provider[HealthCheck] = providers.Singleton(PostgresHealth, engine)
     levels: providers.Provider[Levels] = providers.Singleton(PostgresLevels, engine)
     metrics_page: providers.Provider[MetricsPage] = providers.Singleton(
         PrometheusPage,
         registry,
         levels,
+        database_health,
         statuses=list(map(str, Status)),
         plans=list(map(str, Plan)),
     )
@@ -330,7 +332,6 @@ class Container(containers.DeclarativeContainer):
     event_publisher: providers.Provider[EventPublisher] = providers.Singleton(
         RabbitMQEventPublisher, settings.provided.rabbitmq_url
     )
-    database_health: providers.Provider[HealthCheck] = providers.Singleton(PostgresHealth, engine)
 
     receive_webhook = providers.Singleton(
         ReceiveWebhook, webhooks, intake, clock, metrics=metrics, traces=traces

@@ -16,7 +16,7 @@ from service.cli import parser
 from service.guest_commands import EXPLANATIONS
 from service.wiring import count_from_zero
 from tests.documents import CI, COMMANDS, DOCUMENTS, ROOT, commands_of, run_by, target_of
-from tests.unit.test_metrics import SomeLevels
+from tests.unit.test_metrics import SomeDatabase, SomeLevels
 
 OPERATING = (ROOT / "docs/operating.md").read_text()
 
@@ -60,7 +60,9 @@ def test_files_that_a_document_names_are_there(document: Path) -> None:
 async def test_every_metric_is_described_and_none_that_is_gone() -> None:
     registry = CollectorRegistry()
     count_from_zero(registry)
-    page = PrometheusPage(registry, SomeLevels(), statuses=list(Status), plans=list(Plan))
+    page = PrometheusPage(
+        registry, SomeLevels(), SomeDatabase(), statuses=list(Status), plans=list(Plan)
+    )
     await page.render("")
     suffix = {"counter": "_total", "info": "_info"}
     told = {
