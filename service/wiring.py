@@ -212,6 +212,7 @@ def count_from_zero(registry: CollectorRegistry) -> PrometheusMetrics:
         rejections=RejectionReason,
         payments=["succeeded", *PaymentFailure],
         messages=[kind.routing_key for kind in MESSAGE_TYPES.values()],
+        errors=logs.ERRORS,
     )
     return metrics
 
@@ -403,6 +404,7 @@ class Container(containers.DeclarativeContainer):
         Housekeeping,
         schedule,
         providers.Singleton(jobs, settings, apply_retention, close_abandoned, reconcile),
+        metrics,
     )
     worker: providers.Provider[Worker] = providers.Singleton(
         Worker,
@@ -499,6 +501,7 @@ class Container(containers.DeclarativeContainer):
         providers.List(database_health),
         providers.List(users),
         page=metrics_page,
+        metrics=metrics,
     )
     operations_app = providers.Singleton(
         create_operations_app, providers.List(database_health), metrics_page
@@ -572,12 +575,17 @@ def run(
 
     Raises SystemExit where the address cannot be had.
     """
-    logs.configure(settings.log_format, settings.log_level)
+    container = Container(settings=settings)
+    logs.configure(
+        settings.log_format,
+        settings.log_level,
+        count_error=container.metrics().error_logged,
+    )
 
     async def until_signal() -> None:
         stop = server.stop_on_signal()
         await run_container(
-            Container(settings=settings),
+            container,
             listen_on,
             worker=worker,
             stop=stop,

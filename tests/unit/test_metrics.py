@@ -217,13 +217,38 @@ async def test_how_long_a_webhook_took_counts_once_it_is_done_with() -> None:
     assert found["payments_webhook_processing_seconds_sum"] == 4
 
 
+async def test_a_refused_key_is_seen_as_a_rise() -> None:
+    scraper = Scraper()
+    assert (await scraper.scrape())["payments_stripe_key_refused_total"] == 0
+    scraper.metrics.provider_called("PriceService.list", "forbidden", 0.1)
+    scraper.metrics.provider_called("PriceService.list", "refused", 0.1)
+    assert (await scraper.scrape())["payments_stripe_key_refused_total"] == 1
+
+
+async def test_an_error_of_a_name_nobody_knows_counts_as_other() -> None:
+    scraper = Scraper()
+    scraper.metrics.expect(errors=["job_failed"])
+    for name in ("job_failed", "of_the_sandbox", "of_another"):
+        scraper.metrics.error_logged(name)
+
+    found = await scraper.scrape()
+    assert found["payments_errors_logged_total[('event', 'job_failed')]"] == 1
+    assert found["payments_errors_logged_total[('event', 'other')]"] == 2
+
+
 async def test_what_may_happen_is_shown_before_it_does() -> None:
     scraper = Scraper()
     scraper.metrics.expect(
-        rejections=["signature_mismatch"], payments=["declined"], messages=["a.v1"]
+        rejections=["signature_mismatch"],
+        payments=["declined"],
+        messages=["a.v1"],
+        errors=["job_failed"],
     )
 
     found = await scraper.scrape()
+    assert found["payments_errors_logged_total[('event', 'job_failed')]"] == 0
+    new = "payments_webhooks_received_total[('outcome', 'new'), ('type', 'invoice.paid')]"
+    assert found[new] == 0
     assert found["payments_webhooks_rejected_total[('reason', 'signature_mismatch')]"] == 0
     assert found["payments_invoice_payments_total[('outcome', 'declined')]"] == 0
     name = "payments_messages_published_total[('result', 'unroutable'), ('type', 'a.v1')]"
