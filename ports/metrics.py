@@ -48,8 +48,11 @@ class Metrics(Protocol):
         """Requests of this kind are going to be answered: what counts them begins at zero."""
         ...
 
-    def request_answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        """A request over HTTP was answered. `route` is a path as it is declared, or `unknown`."""
+    def request_answered(self, route: str, method: str, status: int, seconds: float | None) -> None:
+        """A request over HTTP was answered, after so many seconds where that is known.
+
+        `route` is a path as it is declared, or `unknown`.
+        """
         ...
 
     def task_done(self, task: str, *, well: bool) -> None:

@@ -39,7 +39,7 @@ class Uncounted:
     def answers_expected(self, route: str, method: str, statuses: Iterable[int]) -> None:
         """Nothing."""
 
-    def request_answered(self, route: str, method: str, status: int, seconds: float) -> None:
+    def request_answered(self, route: str, method: str, status: int, seconds: float | None) -> None:
         """Nothing."""
 
     def task_done(self, task: str, *, well: bool) -> None:

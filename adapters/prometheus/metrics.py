@@ -130,7 +130,7 @@ class PrometheusMetrics:
         )
         self._answer_seconds = Histogram(
             "payments_http_request_seconds",
-            "How long a request took until its answer began.",
+            "How long a request of a user took until its answer began.",
             ["route"],
             buckets=_ANSWERS,
             registry=registry,
@@ -235,7 +235,7 @@ class PrometheusMetrics:
         for status in statuses:
             self._answers.labels(route, method, str(status))
 
-    def request_answered(self, route: str, method: str, status: int, seconds: float) -> None:
+    def request_answered(self, route: str, method: str, status: int, seconds: float | None) -> None:
         """A request over HTTP was answered."""
         key = (route, method if method in _METHODS else OTHER, status)
         series = self._answered.get(key)
@@ -243,7 +243,8 @@ class PrometheusMetrics:
             counter = self._answers.labels(key[0], key[1], str(status))
             series = self._answered[key] = (counter, self._answer_seconds.labels(route))
         series[0].inc()
-        series[1].observe(seconds)
+        if seconds is not None:
+            series[1].observe(seconds)
 
     def task_done(self, task: str, *, well: bool) -> None:
         """A periodic job came to its end, or failed."""

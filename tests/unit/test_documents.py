@@ -16,14 +16,26 @@ from service.cli import parser
 from service.guest_commands import EXPLANATIONS
 from service.logs import ERRORS
 from service.wiring import count_from_zero
-from tests.documents import CI, COMMANDS, DOCUMENTS, ROOT, commands_of, run_by, target_of
+from tests.documents import (
+    CHECKED_ONLY,
+    CI,
+    COMMANDS,
+    DOCUMENTS,
+    ROOT,
+    commands_of,
+    program_of,
+    run_by,
+    target_of,
+)
 from tests.unit.test_metrics import SomeDatabase, SomeLevels
 
 OPERATING = (ROOT / "docs/operating.md").read_text()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
-def test_every_command_in_a_document_is_run_by_a_test(document: Path) -> None:
+def test_every_command_in_a_document_is_run_by_a_test_or_said_to_be_only_checked(
+    document: Path,
+) -> None:
     for command in commands_of(document):
         test = run_by(command)
         assert test is not None, f"{document}: say in tests/documents.py what runs `{command}`"
@@ -42,11 +54,26 @@ def test_no_command_is_explained_that_is_in_no_document() -> None:
     assert not [start for start in COMMANDS if not any(one.startswith(start) for one in found)]
 
 
+def test_commands_in_indented_blocks_are_seen_too() -> None:
+    least_privilege = ROOT / "docs/least-privilege.md"
+    assert {program_of(command) for command in commands_of(least_privilege)} == {
+        "payments",
+        "rabbitmqctl",
+    }
+
+
+def test_what_is_only_checked_is_told_to_be() -> None:
+    told = (ROOT / "docs/developing.md").read_text().split("only checked:")[1].split("\n\n")[0]
+    assert set(re.findall(r"`([^`]+)`", told)) == {start.strip() for start in CHECKED_ONLY}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_commands_of_the_service_can_be_read_by_it(document: Path) -> None:
     for command in commands_of(document):
-        if command.startswith("payments ") and command.split()[1] not in EXPLANATIONS:
-            parser().parse_args(command.split()[1:])
+        if program_of(command) == "payments":
+            words = re.split(r"(?:^| )payments ", command, maxsplit=1)[1].split()
+            if words[0] not in EXPLANATIONS:
+                parser().parse_args(words)
         if command.startswith("make "):
             assert re.search(rf"^{target_of(command)}:", (ROOT / "Makefile").read_text(), re.M)
 
