@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
+
+# No more than so many are counted, or counting would take the longest when there is most to do.
+# How old the oldest is does not suffer from it.
+MOST_COUNTED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """So many, the oldest of which came `oldest` seconds ago; 0 where there is none."""
+    """So many, MOST_COUNTED at most, the oldest of which came `oldest` seconds ago; 0 without."""
 
     count: int = 0
     oldest: float = 0.0

@@ -1,5 +1,6 @@
 """What operators count and time, and how they read it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,6 +42,25 @@ class Metrics(Protocol):
 
     def provider_called(self, operation: str, result: str, duration: float) -> None:
         """A call to the provider ended. Operation and result are names from a fixed list."""
+        ...
+
+    def answers_expected(self, route: str, method: str, statuses: Iterable[int]) -> None:
+        """Requests of this kind are going to be answered: what counts them begins at zero."""
+        ...
+
+    def request_answered(self, route: str, method: str, status: int, seconds: float | None) -> None:
+        """A request over HTTP was answered, after so many seconds where that is known.
+
+        `route` is a path as it is declared, or `unknown`.
+        """
+        ...
+
+    def task_done(self, task: str, *, well: bool) -> None:
+        """A periodic job came to its end, or failed."""
+        ...
+
+    def error_logged(self, event: str) -> None:
+        """A line of the level error was logged: something that an operator should look at."""
         ...
 
     def partitions_held(self, count: int) -> None:

@@ -55,7 +55,7 @@ class CloseAbandoned:
         try:
             closing = await self._purchases.close_attempt(reference)
         except ProviderRefused as refusal:
-            log.warning("attempt_not_closed", subscription_ref=reference, error=str(refusal))
+            log.error("attempt_not_closed", subscription_ref=reference, error=str(refusal))
             return False
         log.info("attempt_abandoned", subscription_ref=reference, outcome=closing)
         return closing is Closing.CLOSED

@@ -11,9 +11,11 @@ from typing import Final
 
 import structlog
 
+from ports.metrics import Metrics
 from ports.payment_provider import ProviderUnavailable
 from ports.schedule import Schedule, Turn
 from ports.unit_of_work import StorageUnavailable
+from service.uncounted import UNCOUNTED
 
 log = structlog.get_logger(__name__)
 
@@ -62,8 +64,11 @@ class Job:
 class Housekeeping:
     """Does the jobs that are due."""
 
-    def __init__(self, schedule: Schedule, jobs: Sequence[Job]) -> None:
+    def __init__(
+        self, schedule: Schedule, jobs: Sequence[Job], metrics: Metrics = UNCOUNTED
+    ) -> None:
         self._schedule = schedule
+        self._metrics = metrics
         self._jobs = jobs
 
     async def run(self) -> None:
@@ -96,7 +101,9 @@ class Housekeeping:
         except Exception:
             log.exception("job_failed", job=job.name)
         else:
+            self._metrics.task_done(job.name, well=True)
             return job.every.total_seconds()
+        self._metrics.task_done(job.name, well=False)
         return min(AGAIN, job.every).total_seconds()
 
 

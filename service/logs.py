@@ -6,24 +6,50 @@ import json
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
+
+log = structlog.get_logger(__name__)
 
 
-def configure(log_format: str, log_level: str) -> None:
-    """Set structlog up. `log_format` is json, console, or auto (console on a terminal)."""
+# What is logged as an error, in a test held to be all of it: an operator should look. Metrics count
+# them by these names.
+ERRORS: Final = (
+    "attempt_not_closed",
+    "batch_failed",
+    "charged_otherwise_than_shown",
+    "customer_created_twice",
+    "duplicate_subscription",
+    "ended_with_unknown_debts",
+    "job_failed",
+    "library_failed",
+    "paid_after_the_end",
+    "partitions_not_renewed",
+    "prices_unknown",
+    "provider_lookup_failed",
+    "request_failed",
+    "stage_failed",
+    "webhook_dead",
+)
+
+
+def configure(
+    log_format: str, log_level: str, *, count_error: Callable[[str], None] | None = None
+) -> None:
+    """Set structlog up. `log_format` is json, console, or auto (console on a terminal);
+    `count_error` is told the name of every line of the level error.
+    """
     level = logging.getLevelNamesMapping()[log_level.upper()]
-    # What libraries say through the standard library: only what is wrong with them.
-    logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(name)s: %(message)s")
     human = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            *([_counting(count_error)] if count_error else []),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *(_for_people() if human else _for_machines()),
         ],
@@ -33,6 +59,32 @@ def configure(log_format: str, log_level: str) -> None:
         else structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
+    # What libraries say through the standard library: only what is wrong with them.
+    said = logging.StreamHandler(sys.stderr)
+    said.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    logging.basicConfig(handlers=[said if human else _Library()], level=logging.ERROR)
+
+
+class _Library(logging.Handler):
+    """Has what a library reports be a line like any other."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log it as an error."""
+        log.error(
+            "library_failed",
+            logger=record.name,
+            message=record.getMessage(),
+            exc_info=record.exc_info,
+        )
+
+
+def _counting(count_error: Callable[[str], None]) -> Processor:
+    def count(_: Any, __: str, entry: EventDict) -> EventDict:
+        if entry["level"] == "error":
+            count_error(entry["event"])
+        return entry
+
+    return count
 
 
 # Tracebacks never show local variables, as structlog's own defaults would: those hold keys,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 
@@ -33,6 +34,18 @@ class Uncounted:
         """Nothing."""
 
     def provider_called(self, operation: str, result: str, duration: float) -> None:
+        """Nothing."""
+
+    def answers_expected(self, route: str, method: str, statuses: Iterable[int]) -> None:
+        """Nothing."""
+
+    def request_answered(self, route: str, method: str, status: int, seconds: float | None) -> None:
+        """Nothing."""
+
+    def task_done(self, task: str, *, well: bool) -> None:
+        """Nothing."""
+
+    def error_logged(self, event: str) -> None:
         """Nothing."""
 
     def partitions_held(self, count: int) -> None:

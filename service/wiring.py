@@ -212,6 +212,7 @@ def count_from_zero(registry: CollectorRegistry) -> PrometheusMetrics:
         rejections=RejectionReason,
         payments=["succeeded", *PaymentFailure],
         messages=[kind.routing_key for kind in MESSAGE_TYPES.values()],
+        errors=logs.ERRORS,
     )
     return metrics
 
@@ -270,11 +271,13 @@ class Container(containers.DeclarativeContainer):
     metrics: providers.Provider[Metrics] = providers.Singleton(count_from_zero, registry)
     tracing = providers.Singleton(OtlpTracing, settings.provided.otel_exporter_otlp_endpoint)
     traces = providers.Singleton(Traces, tracing.provided.tracer)
+    database_health: providers.Provider[HealthCheck] = providers.Singleton(PostgresHealth, engine)
     levels: providers.Provider[Levels] = providers.Singleton(PostgresLevels, engine)
     metrics_page: providers.Provider[MetricsPage] = providers.Singleton(
         PrometheusPage,
         registry,
         levels,
+        database_health,
         statuses=list(map(str, Status)),
         plans=list(map(str, Plan)),
     )
@@ -330,7 +333,6 @@ class Container(containers.DeclarativeContainer):
     event_publisher: providers.Provider[EventPublisher] = providers.Singleton(
         RabbitMQEventPublisher, settings.provided.rabbitmq_url
     )
-    database_health: providers.Provider[HealthCheck] = providers.Singleton(PostgresHealth, engine)
 
     receive_webhook = providers.Singleton(
         ReceiveWebhook, webhooks, intake, clock, metrics=metrics, traces=traces
@@ -402,6 +404,7 @@ class Container(containers.DeclarativeContainer):
         Housekeeping,
         schedule,
         providers.Singleton(jobs, settings, apply_retention, close_abandoned, reconcile),
+        metrics,
     )
     worker: providers.Provider[Worker] = providers.Singleton(
         Worker,
@@ -498,6 +501,7 @@ class Container(containers.DeclarativeContainer):
         providers.List(database_health),
         providers.List(users),
         page=metrics_page,
+        metrics=metrics,
     )
     operations_app = providers.Singleton(
         create_operations_app, providers.List(database_health), metrics_page
@@ -571,12 +575,17 @@ def run(
 
     Raises SystemExit where the address cannot be had.
     """
-    logs.configure(settings.log_format, settings.log_level)
+    container = Container(settings=settings)
+    logs.configure(
+        settings.log_format,
+        settings.log_level,
+        count_error=container.metrics().error_logged,
+    )
 
     async def until_signal() -> None:
         stop = server.stop_on_signal()
         await run_container(
-            Container(settings=settings),
+            container,
             listen_on,
             worker=worker,
             stop=stop,

@@ -15,7 +15,8 @@ LIVE: Final = "tests/end_to_end/test_documents.py::test_what_operators_are_told_
 MAKE: Final = "tests/end_to_end/test_documents.py::test_what_developers_are_told_works"
 # It runs before every merge, and with it what stands there.
 CI: Final = ".ci/run"
-# How a command begins, and what runs it; the longest that fits decides.
+# How a command begins, and what runs it, or looks at it (CHECKED_ONLY); the longest that fits
+# decides.
 COMMANDS: Final[Mapping[str, str]] = {
     "payments ": LIVE,
     "curl ": LIVE,
@@ -52,6 +53,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "SCHEMATHESIS_EXAMPLES=": (
         "tests/api/test_schemathesis.py::test_it_finds_no_fault_with_a_new_user"
     ),
+    # But that the test has built the image before, from the same Dockerfile.
     "docker-compose up": (
         "tests/deploy/test_compose.py::test_the_core_comes_up_and_a_webhook_becomes_a_message"
     ),
@@ -63,14 +65,43 @@ COMMANDS: Final[Mapping[str, str]] = {
     ),
     # There is no cluster: what it is told to apply is held to the schemas of Kubernetes.
     "kubectl ": "tests/deploy/test_kubernetes.py::test_a_manifest_fits_the_schema_strictly",
+    "kubectl apply -k deploy/kubernetes --selector": (
+        "tests/deploy/test_kubernetes.py::"
+        "test_what_is_applied_first_is_all_that_the_migration_needs"
+    ),
+    "sed ": "tests/deploy/test_alerts.py::test_alerts_lead_to_where_the_runbook_is_kept",
+    "rabbitmqctl set_permissions ": (
+        "tests/integration/test_rabbitmq.py::test_a_user_with_the_least_permissions_can_publish"
+    ),
+    "DATABASE_URL=postgresql://payments_owner": (
+        "tests/end_to_end/test_secrets.py::"
+        "test_no_secret_is_in_a_log_at_debug_level_in_an_answer_or_in_a_dead_letter"
+    ),
 }
+# Of these the test looks at what they would be given; it does not run them.
+CHECKED_ONLY: Final = ("kubectl ", "docker-compose --profile ")
+
+# What a command in a block that is only indented begins with.
+PROGRAMS: Final = frozenset(
+    {"payments", "make", "curl", "sed", "docker-compose", "kubectl", "rabbitmqctl", "npm"}
+)
 
 
 def commands_of(document: Path) -> list[str]:
-    """Every command in the blocks that are marked as shell."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", document.read_text(), re.M | re.S)
+    """Every command in the blocks that are marked as shell, and in those that are indented."""
+    text = document.read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)
     lines = [line for block in blocks for line in block.splitlines()]
+    lines += [
+        line for line in re.findall(r"^ {4}(\S.*)", text, re.M) if program_of(line) in PROGRAMS
+    ]
     return [command for line in lines if (command := re.sub(r"\s+#.*", "", line).strip())]
+
+
+def program_of(command: str) -> str:
+    """The program that a line of shell calls; the variables that are set for it do not count."""
+    words = [word for word in command.split() if not re.match(r"[A-Z_]+=", word)]
+    return words[0] if words else ""
 
 
 def run_by(command: str) -> str | None:

@@ -18,8 +18,9 @@ from adapters.http.connections import BoundedConnection
 
 log = structlog.get_logger(__name__)
 
-# Seconds that requests under way get to finish when the process is told to stop.
-_GRACE: Final = 10
+# Seconds that requests under way get to finish when the process is told to stop: what a user's may
+# take, and what letting go may take after that (adapters/http/deadline.py).
+_GRACE: Final = 24
 # Connections that may wait to be accepted while the process is busy.
 _BACKLOG: Final = 1024
 

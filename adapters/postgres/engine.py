@@ -106,6 +106,8 @@ def _explain(error: DBAPIError) -> str:
             return "the database that DATABASE_URL names does not exist: create it"
         case "42704":
             return "the role to grant to does not exist: create it first (CREATE ROLE … LOGIN)"
+        case "55P03":
+            return "somebody holds a table: look into pg_stat_activity, end it, and try again"
         case "28000" | "28P01":
             return "the server refuses the user or the password of DATABASE_URL: correct them"
         case "":

@@ -9,15 +9,22 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import storage_errors
-from adapters.postgres.tables import stripe_webhook_events
+from adapters.postgres.tables import REVISION, SCHEMA, stripe_webhook_events
 from ports.health import Health
 from ports.unit_of_work import StorageUnavailable
 
 _PATIENCE: Final = 3.0  # seconds; an orchestrator's probe is seldom more patient
+_OLD: Final = "the schema is older than this release: run `payments migrate`"
+
+_AT: Final = sa.select(sa.table("alembic_version", sa.column("version_num"), schema=SCHEMA))
+_TABLE: Final = sa.select(stripe_webhook_events).limit(0)
 
 
 class PostgresHealth:
-    """Reaches the database, and finds the schema in it."""
+    """Reaches the database, and finds a schema in it that is this release's or newer.
+
+    A newer one is what the next release brings while this one still runs.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -28,9 +35,12 @@ class PostgresHealth:
             async with asyncio.timeout(_PATIENCE):
                 with storage_errors():
                     async with self._engine.connect() as connection:
-                        await connection.execute(sa.select(stripe_webhook_events).limit(0))
+                        at = await connection.scalar(_AT)
+                        await connection.execute(_TABLE)
         except TimeoutError:
             return Health("database", well=False, hint=f"no answer within {_PATIENCE:.0f} s")
         except StorageUnavailable as error:
             return Health("database", well=False, hint=str(error))
+        if at is None or at < REVISION:
+            return Health("database", well=False, hint=_OLD)
         return Health("database", well=True)

@@ -1,4 +1,4 @@
-"""How full the tables are: for metrics, so each query reads what an index can give."""
+"""How full the tables are: for metrics, so no query may grow with what waits."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import storage_errors
 from adapters.postgres.inbox import STATE
 from adapters.postgres.tables import (
+    PENDING,
     duplicate_subscriptions,
     outbox_events,
     stripe_webhook_events,
     subscriptions,
 )
-from ports.levels import Backlog, Population, Waiting
+from ports.inbox import State
+from ports.levels import MOST_COUNTED, Backlog, Population, Waiting
 
 # Windows of the trial-end forecast, in days.
 TRIAL_WINDOWS: Final = (1, 3, 7, 30)
@@ -34,20 +36,42 @@ def _in_days(days: int) -> sa.ColumnElement[datetime]:
     return sa.func.now() + sa.func.make_interval(0, 0, 0, days)
 
 
-# Processed ones are passed over by the index on `processed`.
-_INBOX: Final = (
-    sa.select(
-        STATE.label("state"),
-        sa.func.count().label("n"),
-        _seconds_since(_inbox.created_at).label("s"),
-    )
-    .where(sa.not_(_inbox.processed))
-    .group_by(STATE)
+def _age(row: sa.Subquery) -> sa.ColumnElement[float]:
+    return sa.func.coalesce(_seconds_since(row.c.created_at), 0.0).label("s")
+
+
+# Each reads the first rows of an index and no more, however many there are. What was given up is
+# in no index of its own: it is old, so it is among the oldest that are not processed.
+_under_way = (
+    sa.select(STATE.label("state"), _inbox.created_at)
+    .where(sa.text(PENDING))
+    .order_by(_inbox.seq)
+    .limit(MOST_COUNTED)
+    .subquery()
 )
-_OUTBOX: Final = sa.select(
-    sa.func.count().label("n"),
-    sa.func.coalesce(_seconds_since(_outbox.created_at), 0.0).label("s"),
-).where(_outbox.published_at.is_(None), _outbox.unrouted_at.is_(None))
+_unprocessed = (
+    sa.select(_inbox.outcome.label("state"), _inbox.created_at)
+    .where(sa.not_(_inbox.processed))
+    .order_by(_inbox.processed, _inbox.created_at)
+    .limit(MOST_COUNTED)
+    .subquery()
+)
+_unpublished = (
+    sa.select(_outbox.created_at)
+    .where(_outbox.published_at.is_(None), _outbox.unrouted_at.is_(None))
+    .order_by(_outbox.seq)
+    .limit(MOST_COUNTED)
+    .subquery()
+)
+_INBOX: Final = sa.union_all(
+    sa.select(_under_way.c.state, sa.func.count().label("n"), _age(_under_way)).group_by(
+        _under_way.c.state
+    ),
+    sa.select(_unprocessed.c.state, sa.func.count().label("n"), _age(_unprocessed))
+    .where(_unprocessed.c.state == str(State.DEAD))
+    .group_by(_unprocessed.c.state),
+)
+_OUTBOX: Final = sa.select(sa.func.count().label("n"), _age(_unpublished))
 _SUBSCRIPTIONS: Final = sa.select(
     subscriptions.c.status, subscriptions.c.plan, sa.func.count().label("n")
 ).group_by(subscriptions.c.status, subscriptions.c.plan)

@@ -10,12 +10,19 @@ from alembic.config import Config
 import migrations
 
 
-def upgrade(database_url: str, revision: str = "head") -> None:
+def upgrade(
+    database_url: str, revision: str = "head", *, lock_timeout: float | None = None
+) -> None:
     """Bring the schema up to this revision. Safe to run from several places at once.
 
-    Raises StorageUnavailable where the database cannot be reached.
+    Raises StorageUnavailable where the database cannot be reached, or somebody holds a table for
+    longer than is waited for; what was migrated until then stays so. `lock_timeout` is for how
+    many seconds a statement waits for a table; None for what migrations/env.py says.
     """
-    command.upgrade(alembic_config(database_url), revision)
+    config = alembic_config(database_url)
+    if lock_timeout is not None:
+        config.attributes["lock_timeout"] = lock_timeout
+    command.upgrade(config, revision)
 
 
 def alembic_config(database_url: str) -> Config:

@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP, UUID
 
 SCHEMA: Final = "payments"
+# The migration that this release needs. Ids have four digits: a later one is the greater text.
+REVISION: Final = "0006"
 
 metadata = sa.MetaData(schema=SCHEMA)
 

@@ -22,6 +22,9 @@ OTHER: Final = "other"
 _PROCESSING: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 # Stripe stamps whole seconds, so nothing below one would mean anything.
 _END_TO_END: Final = (1, 2, 3, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400)
+# Up to the deadline of a request.
+_ANSWERS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Up to the time-out of an attempt, and the retries after it.
 _CALLS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -106,6 +109,12 @@ class PrometheusMetrics:
             ["operation", "result"],
             registry=registry,
         )
+        # Without a label, so that it is there, and zero, before the first of them.
+        self._key_refused = Counter(
+            "payments_stripe_key_refused",
+            "Calls that Stripe refused because of the secret key, or a right it lacks.",
+            registry=registry,
+        )
         self._call_seconds = Histogram(
             "payments_stripe_call_seconds",
             "How long a call to Stripe took, its retries included.",
@@ -113,6 +122,40 @@ class PrometheusMetrics:
             buckets=_CALLS,
             registry=registry,
         )
+        self._answers = Counter(
+            "payments_http_requests",
+            "Requests that were answered, but for probes and scrapes.",
+            ["route", "method", "status"],
+            registry=registry,
+        )
+        self._answer_seconds = Histogram(
+            "payments_http_request_seconds",
+            "How long a request of a user took until its answer began.",
+            ["route"],
+            buckets=_ANSWERS,
+            registry=registry,
+        )
+        # Looking a series up by its labels takes longer than counting.
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._tasks = Counter(
+            "payments_task_runs",
+            "Periodic jobs that came to their end (result ok) or failed, by name.",
+            ["task", "result"],
+            registry=registry,
+        )
+        self._last_success = Gauge(
+            "payments_task_last_success_timestamp_seconds",
+            "When this process last brought a periodic job to its end.",
+            ["task"],
+            registry=registry,
+        )
+        self._errors = Counter(
+            "payments_errors_logged",
+            "Lines of the level error, by their name: what an operator should look at.",
+            ["event"],
+            registry=registry,
+        )
+        self._error_names: frozenset[str] = frozenset()
         self._partitions = Gauge(
             "payments_partitions_held",
             "Partitions of the work that this worker holds; over all workers they should be 64.",
@@ -120,9 +163,22 @@ class PrometheusMetrics:
         )
 
     def expect(
-        self, *, rejections: Iterable[str], payments: Iterable[str], messages: Iterable[str]
+        self,
+        *,
+        rejections: Iterable[str] = (),
+        payments: Iterable[str] = (),
+        messages: Iterable[str] = (),
+        errors: Collection[str] = (),
     ) -> None:
-        """Begin these at zero, so that the first of them is seen as a rise."""
+        """Begin these at zero, so that the first of them is seen as a rise.
+
+        What is logged as an error under another name than one of `errors` counts as `other`.
+        """
+        for event_type in (*self._event_types, OTHER):
+            self._received.labels(event_type, "new")
+        self._error_names = frozenset(errors)
+        for event in (*errors, OTHER):
+            self._errors.labels(event)
         for reason in rejections:
             self._rejected.labels(reason)
         for outcome in payments:
@@ -169,8 +225,36 @@ class PrometheusMetrics:
     def provider_called(self, operation: str, result: str, duration: float) -> None:
         """A call to the provider ended."""
         self._calls.labels(operation, result).inc()
+        if result == "forbidden":
+            self._key_refused.inc()
         if result != "not_tried":
             self._call_seconds.labels(operation).observe(duration)
+
+    def answers_expected(self, route: str, method: str, statuses: Iterable[int]) -> None:
+        """Requests of this kind are going to be answered."""
+        for status in statuses:
+            self._answers.labels(route, method, str(status))
+
+    def request_answered(self, route: str, method: str, status: int, seconds: float | None) -> None:
+        """A request over HTTP was answered."""
+        key = (route, method if method in _METHODS else OTHER, status)
+        series = self._answered.get(key)
+        if series is None:
+            counter = self._answers.labels(key[0], key[1], str(status))
+            series = self._answered[key] = (counter, self._answer_seconds.labels(route))
+        series[0].inc()
+        if seconds is not None:
+            series[1].observe(seconds)
+
+    def task_done(self, task: str, *, well: bool) -> None:
+        """A periodic job came to its end, or failed."""
+        self._tasks.labels(task, "ok" if well else "failed").inc()
+        if well:
+            self._last_success.labels(task).set_to_current_time()
+
+    def error_logged(self, event: str) -> None:
+        """A line of the level error was logged."""
+        self._errors.labels(event if event in self._error_names else OTHER).inc()
 
     def partitions_held(self, count: int) -> None:
         """This worker now works on so many of the partitions."""

@@ -19,8 +19,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from adapters.prometheus.metrics import OTHER
+from ports.health import HealthCheck
 from ports.inbox import State
-from ports.levels import Backlog, Levels, Population, Waiting
+from ports.levels import MOST_COUNTED, Backlog, Levels, Population, Waiting
 from ports.metrics import Page
 from ports.unit_of_work import StorageUnavailable
 
@@ -30,22 +31,27 @@ T = TypeVar("T")
 
 # Seconds that a reading is used for: several scrapers must not mean several times the queries.
 BACKLOG_KEEPS: Final = 5.0
-# This one reads every subscription.
+# This one reads every subscription. Where that takes long it is done less often, so that it is
+# never more than so small a part of what the database does.
 POPULATION_KEEPS: Final = 60.0
+_KEEPS_FOR_EACH_SECOND: Final = 30.0
 # A scrape gives up after ten seconds by default, and the counts must get out all the same.
-READING_MAY_TAKE: Final = 3.0
+BACKLOG_MAY_TAKE: Final = 3.0
+POPULATION_MAY_TAKE: Final = 6.0
 
 
 class PrometheusPage:
     """The counts of a registry, and levels read at the time of the scrape.
 
-    `statuses` and `plans` are those a subscription may have; any other counts as `other`.
+    `database` is asked by itself, since levels may be missing for other reasons than its being
+    away. `statuses` and `plans` are those a subscription may have; any other counts as `other`.
     """
 
     def __init__(
         self,
         registry: CollectorRegistry,
         levels: Levels,
+        database: HealthCheck,
         *,
         statuses: Collection[str],
         plans: Collection[str],
@@ -54,20 +60,28 @@ class PrometheusPage:
         self._registry = registry
         self._statuses = frozenset(statuses)
         self._plans = frozenset(plans)
-        self._backlog = _Kept(levels.backlog, BACKLOG_KEEPS, monotonic)
-        self._population = _Kept(levels.population, POPULATION_KEEPS, monotonic)
+        self._health = _Kept(database.check, BACKLOG_KEEPS, BACKLOG_MAY_TAKE, monotonic)
+        self._backlog = _Kept(levels.backlog, BACKLOG_KEEPS, BACKLOG_MAY_TAKE, monotonic)
+        self._population = _Kept(
+            levels.population,
+            POPULATION_KEEPS,
+            POPULATION_MAY_TAKE,
+            monotonic,
+            for_each_second=_KEEPS_FOR_EACH_SECOND,
+        )
         self._levels = _LevelsNow()
         registry.register(self._levels)
 
     async def render(self, accept: str) -> Page:
         """The page in the format of the `Accept` header."""
-        backlog, population = await asyncio.gather(self._backlog.read(), self._population.read())
-        well = backlog is not None and population is not None
+        health, backlog, population = await asyncio.gather(
+            self._health.read(), self._backlog.read(), self._population.read()
+        )
         self._levels.families = [
             GaugeMetricFamily(
                 "payments_database_up",
-                "Whether the levels could be read from the database just now.",
-                value=float(well),
+                "Whether the database could be worked with just now.",
+                value=float(health is not None and health.well),
             ),
             *(_backlog_families(backlog) if backlog else ()),
             *(self._population_families(population) if population else ()),
@@ -106,7 +120,9 @@ class PrometheusPage:
 
 def _backlog_families(backlog: Backlog) -> Iterator[Metric]:
     counts = GaugeMetricFamily(
-        "payments_inbox_webhooks", "Webhooks that are not done with, by state.", labels=["state"]
+        "payments_inbox_webhooks",
+        f"Webhooks that are not done with, by state; {MOST_COUNTED} at most are counted.",
+        labels=["state"],
     )
     ages = GaugeMetricFamily(
         "payments_inbox_oldest_age_seconds",
@@ -121,7 +137,7 @@ def _backlog_families(backlog: Backlog) -> Iterator[Metric]:
     yield ages
     yield GaugeMetricFamily(
         "payments_outbox_messages",
-        "Messages that are not published yet.",
+        f"Messages that are not published yet; {MOST_COUNTED} at most are counted.",
         value=backlog.outbox.count,
     )
     yield GaugeMetricFamily(
@@ -143,29 +159,39 @@ class _LevelsNow(Collector):
 
 
 class _Kept(Generic[T]):
-    """A reading that is used for a while; None where it could not be had."""
+    """A reading that is used for a while, as is that it could not be had: None then."""
 
     def __init__(
-        self, read: Callable[[], Awaitable[T]], seconds: float, monotonic: Callable[[], float]
+        self,
+        read: Callable[[], Awaitable[T]],
+        seconds: float,
+        may_take: float,
+        monotonic: Callable[[], float],
+        *,
+        for_each_second: float = 0.0,
     ) -> None:
         self._read = read
         self._seconds = seconds
+        self._may_take = may_take
+        self._for_each_second = for_each_second
         self._now = monotonic
         self._value: T | None = None
-        self._until = 0.0
+        self._until = float("-inf")
         self._one_at_a_time = asyncio.Lock()
 
     async def read(self) -> T | None:
         """The reading, a new one where the last is too old."""
         async with self._one_at_a_time:
-            if self._value is None or self._now() >= self._until:
+            begun = self._now()
+            if begun >= self._until:
                 self._value = await self._try()
-                self._until = self._now() + self._seconds
+                took = self._now() - begun
+                self._until = begun + max(self._seconds, took * self._for_each_second)
             return self._value
 
     async def _try(self) -> T | None:
         try:
-            async with asyncio.timeout(READING_MAY_TAKE):
+            async with asyncio.timeout(self._may_take):
                 return await self._read()
         except (StorageUnavailable, TimeoutError) as error:
             log.warning("levels_not_read", error=str(error) or type(error).__name__)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from adapters.stripe.api import API_VERSION, StripeApi, as_shape, once
 from adapters.stripe.translation import HANDLED_TYPES
 from ports.webhook_endpoints import Subscribed, SyncedEndpoint
+from service.operation_names import nth
 
 if TYPE_CHECKING:  # the SDK has these for type checkers alone
     from stripe.params import WebhookEndpointCreateParams, WebhookEndpointUpdateParams
@@ -75,10 +77,15 @@ class StripeWebhookEndpoints:
             "enabled_events": _EVENTS,
             "description": "Payments",
         }
-        # A lost answer is asked for again, with its secret; an endpoint that was deleted is not.
+        # A lost answer is asked for again, with its secret. For a day Stripe answers so for an
+        # endpoint that was deleted meanwhile, too; then it is asked for under another name.
         state = sha256(" ".join([url, API_VERSION, *sorted(one.id for one in here)]).encode())
-        key = f"webhook-endpoint:{state.hexdigest()}"
-        return as_shape(
-            _Endpoint,
-            await self._api.call(self._v1.webhook_endpoints.create_async, params, once(key)),
-        )
+        for deleted in count():
+            key = nth(f"webhook-endpoint:{state.hexdigest()}", deleted)
+            created = as_shape(
+                _Endpoint,
+                await self._api.call(self._v1.webhook_endpoints.create_async, params, once(key)),
+            )
+            if await self._api.find(self._v1.webhook_endpoints.retrieve_async, created.id):
+                return created
+        raise AssertionError("counting does not end")

@@ -6,6 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from migrations import online
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -15,21 +17,17 @@ depends_on = None
 def upgrade() -> None:
     # Both are entered when a row is done with, an update that no page could take as HOT anyway,
     # and always at their right end.
-    op.create_index(
+    online.create_index(
         "ix_stripe_webhook_events_erasable",
         "stripe_webhook_events",
         ["created_at"],
-        unique=False,
-        schema="payments",
-        postgresql_where=sa.text("processed AND payload IS NOT NULL"),
+        where="processed AND payload IS NOT NULL",
     )
-    op.create_index(
+    online.create_index(
         "ix_outbox_events_done",
         "outbox_events",
         ["created_at"],
-        unique=False,
-        schema="payments",
-        postgresql_where=sa.text("published_at IS NOT NULL OR unrouted_at IS NOT NULL"),
+        where="published_at IS NOT NULL OR unrouted_at IS NOT NULL",
     )
     op.create_table(
         "scheduled_jobs",

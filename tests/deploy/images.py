@@ -16,6 +16,7 @@ import docker
 import pytest
 from docker.errors import DockerException
 
+from tests.programs import unavailable
 from tests.servers import ServersUnavailableError, choose, find_image
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +44,7 @@ def compose_or_skip() -> str:
     """The program that reads compose.yaml."""
     program = shutil.which("docker-compose")
     if program is None:
-        pytest.skip("docker-compose is not installed: apt-get install docker-compose")
+        unavailable("docker-compose is not installed: apt-get install docker-compose")
     return program
 
 

@@ -6,12 +6,15 @@ import re
 import shutil
 import subprocess
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from tests.deploy.images import ROOT
+from tests.documents import commands_of
+from tests.programs import unavailable
 
 PROMETHEUS = ROOT / "deploy/prometheus"
 RULES: list[dict[str, Any]] = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"][0][
@@ -25,7 +28,7 @@ ANCHORS = {re.sub(r"[^\w-]", "", line.lower()) for line in re.findall(r"^#+ (.+)
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
     program = shutil.which("promtool")
     if program is None:
-        pytest.skip("promtool is not installed: apt-get install prometheus")
+        unavailable("promtool is not installed: apt-get install prometheus")
     return subprocess.run(
         [program, *arguments], cwd=PROMETHEUS, capture_output=True, text=True, check=False
     )
@@ -51,6 +54,17 @@ def test_each_alert_is_shown_firing_and_keeping_quiet() -> None:
         for expected in test["alert_rule_test"]:
             shown[expected["alertname"]].add(bool(expected["exp_alerts"]))
     assert shown == {rule["alert"]: {True, False} for rule in RULES}
+
+
+def test_alerts_lead_to_where_the_runbook_is_kept(tmp_path: Path) -> None:
+    command = next(one for one in commands_of(ROOT / "docs/operating.md") if one.startswith("sed "))
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    rules = yaml.safe_load((tmp_path / "deploy/prometheus/alerts.yml").read_text())
+    for rule, before in zip(rules["groups"][0]["rules"], RULES, strict=True):
+        url = rule["annotations"]["runbook_url"]
+        assert url.startswith("https://")
+        assert url.endswith("/" + before["annotations"]["runbook_url"])
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])

@@ -19,6 +19,7 @@ import pytest
 from contracts.generate import ROOT
 from sandbox.servers import PrivatePostgres, PrivateRabbitMQ, find_rabbitmq_server
 from sandbox.users_service import EXCHANGE
+from tests.programs import unavailable
 
 PATIENCE: Final = 240.0  # seconds
 PROJECT: Final = ROOT.parent
@@ -71,7 +72,7 @@ def foreign_database(tmp_path: Path) -> Iterator[PrivatePostgres]:
 def foreign_broker(tmp_path: Path) -> Iterator[PrivateRabbitMQ]:
     """Give somebody else's RabbitMQ."""
     if find_rabbitmq_server() is None:
-        pytest.skip("no rabbitmq-server is installed, so there is no broker to keep away from")
+        unavailable("no rabbitmq-server is installed, so there is no broker to keep away from")
     with PrivateRabbitMQ(tmp_path / "foreign-rabbitmq") as server:
         yield server
 

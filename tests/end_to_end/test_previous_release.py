@@ -18,6 +18,7 @@ from adapters.postgres.migrate import alembic_config
 from tests.end_to_end.consumer import Inbox
 from tests.end_to_end.processes import running
 from tests.end_to_end.service import assert_whole, deliver, is_over, life
+from tests.programs import unavailable
 from tests.stripe_stand_in import StripeStandIn
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +31,7 @@ def git(*arguments: str) -> bytes:
     """What git says. A checkout without the history is a reason to skip, not a success."""
     program = shutil.which("git")
     if program is None:
-        pytest.skip("git is not installed, so that the previous release cannot be had")
+        unavailable("git is not installed, so that the previous release cannot be had")
     done = subprocess.run([program, *arguments], cwd=ROOT, capture_output=True, check=False)
     if done.returncode != 0:
         pytest.skip(f"the previous release is not in this checkout: {done.stderr.decode().strip()}")

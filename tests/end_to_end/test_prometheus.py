@@ -16,18 +16,18 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-import pytest
 import yaml
 
 from tests.end_to_end.consumer import Inbox
 from tests.end_to_end.processes import PATIENCE, running
 from tests.end_to_end.service import deliver, is_over, life
+from tests.programs import unavailable
 from tests.stripe_stand_in import StripeStandIn
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana/dashboards/payments.json").read_text())
 RULES = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"][0]["rules"]
-ADAPTER = yaml.safe_load((DEPLOY / "kubernetes/external-metrics.yaml").read_text())
+ADAPTER = yaml.safe_load((DEPLOY / "kubernetes/extras/prometheus-adapter-values.yaml").read_text())
 NAME = re.compile(r"\b(?:payments|process)_[a-z_]+|\bup\b")
 SELECTOR = re.compile(r"(payments_[a-z_]+)\{([^}]+)\}")
 
@@ -43,7 +43,7 @@ def other_queries() -> Iterator[str]:
     """What alerts and the autoscaler ask."""
     for rule in RULES:
         yield rule["expr"]
-    for rule in yaml.safe_load(ADAPTER["data"]["config.yaml"])["externalRules"]:
+    for rule in ADAPTER["rules"]["external"]:
         yield rule["metricsQuery"].replace("{<<.LabelMatchers>>}", "")
 
 
@@ -82,7 +82,7 @@ class Prometheus:
 async def prometheus(directory: Path, *targets: str | None) -> AsyncIterator[Prometheus]:
     program = shutil.which("prometheus")
     if program is None:
-        pytest.skip("prometheus is not installed: apt-get install prometheus")
+        unavailable("prometheus is not installed: apt-get install prometheus")
     config = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(DEPLOY / "prometheus/alerts.yml")]
@@ -124,6 +124,8 @@ async def test_dashboard_and_alerts_ask_for_what_a_live_service_tells(
         user = uuid4()
         users.add(str(user))
         await deliver(api.address, life(f"sub_{len(users)}", user, stripe))
+        async with httpx.AsyncClient(base_url=str(api.address)) as page:
+            await page.get("/api/payments/config")
         await inbox.until(lambda: is_over(inbox, users, len(users)))
 
     async with (

@@ -70,6 +70,22 @@ async def test_the_secret_is_shown_once_and_what_is_right_is_left_alone(
     assert await endpoints(account) == before
 
 
+async def test_an_endpoint_that_was_deleted_is_made_anew_with_a_secret_of_its_own(
+    account: StripeSandbox,
+) -> None:
+    """Within the day for which Stripe remembers what was asked for, and as often as it takes."""
+    secrets = set()
+    for _ in range(3):
+        status, output = await sync(account)
+        (made,) = await endpoints(account)
+        assert status == 0, output
+        assert output.startswith(f"{made['id']} created\n")
+        secrets.update(re.findall(r"whsec_\w+", output))
+        async with httpx.AsyncClient(base_url=account.url, auth=(account.api_key, "")) as client:
+            assert (await client.delete(f"/v1/webhook_endpoints/{made['id']}")).is_success
+    assert len(secrets) == 3
+
+
 async def test_what_has_drifted_is_put_right(account: StripeSandbox) -> None:
     await sync(account)
     (made,) = await endpoints(account)

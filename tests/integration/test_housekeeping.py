@@ -1,13 +1,15 @@
 """Whose turn it is to do what is done from time to time."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.schedule import PostgresSchedule
+from adapters.prometheus.metrics import PrometheusMetrics
 from ports.payment_provider import ProviderUnavailable
 from service.housekeeping import AGAIN, LEASE, Housekeeping, Job, Progress, TurnLost
 
@@ -148,3 +150,21 @@ async def test_whoever_wakes_late_changes_nothing_of_the_turn_of_another(
     again = await schedule.take("job", lease=LEASE)
     assert again is not None
     assert again.progress == "half of it"
+
+
+async def test_how_a_job_ended_is_counted(
+    engine: AsyncEngine, bystander: asyncpg.Connection
+) -> None:
+    registry = CollectorRegistry()
+    metrics = PrometheusMetrics(registry, event_types=(), api_version="")
+    jobs = [Job("good", DAY, Counted()), Job("bad", DAY, Counted(ProviderUnavailable("away")))]
+    await Housekeeping(PostgresSchedule(engine), jobs, metrics).run_once()
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, labels)
+
+    assert value("payments_task_runs_total", task="good", result="ok") == 1
+    assert value("payments_task_runs_total", task="bad", result="failed") == 1
+    succeeded = value("payments_task_last_success_timestamp_seconds", task="good")
+    assert succeeded == pytest.approx(datetime.now(UTC).timestamp(), abs=60)
+    assert value("payments_task_last_success_timestamp_seconds", task="bad") is None

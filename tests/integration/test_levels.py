@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import create_engine
 from adapters.postgres.levels import PostgresLevels
 from ports.inbox import State
-from ports.levels import Backlog, Population
+from ports.levels import MOST_COUNTED, Backlog, Population
 from ports.unit_of_work import StorageUnavailable
 
 
@@ -131,6 +131,38 @@ async def test_the_backlog_is_read_without_reading_what_is_done_with(
     read = await _rows_read(engine, bystander) - before
     await engine.dispose()
     assert read < 100
+
+
+async def test_with_a_huge_backlog_no_more_is_read_and_the_oldest_is_told_as_it_is(
+    migrated_url: str, bystander: asyncpg.Connection
+) -> None:
+    await bystander.execute(
+        "INSERT INTO payments.stripe_webhook_events (event_id, event_type, ordering_key, partition,"
+        " stripe_created_at, traceparent, created_at, outcome)"
+        " SELECT 'evt_' || n, 'invoice.paid', 'k', 1, now(), '',"
+        " now() - make_interval(secs => 100000 - n), CASE WHEN n = 1 THEN 'dead' END"
+        " FROM generate_series(1, 50000) AS n"
+    )
+    await bystander.execute(
+        "INSERT INTO payments.outbox_events"
+        " (subscription_id, version, type, body, ordering_key, partition, created_at)"
+        " SELECT gen_random_uuid(), 1, 't', '', 'k', 1, now() - make_interval(secs => 50000 - n)"
+        " FROM generate_series(1, 20000) AS n"
+    )
+    await bystander.execute("ANALYZE payments.stripe_webhook_events, payments.outbox_events")
+    engine = create_engine(migrated_url, name="test", pool_size=1)
+    before = await _rows_read(engine, bystander)
+    backlog = await PostgresLevels(engine).backlog()
+    read = await _rows_read(engine, bystander) - before
+    await engine.dispose()
+
+    assert read <= 2 * MOST_COUNTED
+    assert backlog.inbox[State.PENDING].count == MOST_COUNTED
+    assert backlog.inbox[State.PENDING].oldest == pytest.approx(99_998, abs=30)
+    assert backlog.inbox[State.DEAD].count == 1
+    assert backlog.inbox[State.DEAD].oldest == pytest.approx(99_999, abs=30)
+    assert backlog.outbox.count == MOST_COUNTED
+    assert backlog.outbox.oldest == pytest.approx(49_999, abs=30)
 
 
 async def _rows_read(engine: AsyncEngine, database: asyncpg.Connection) -> int:

@@ -2,15 +2,18 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 
 from adapters.postgres.migrate import alembic_config, upgrade
-from adapters.postgres.tables import metadata
+from adapters.postgres.tables import REVISION, metadata
+from ports.unit_of_work import StorageUnavailable
 
 TABLES = {table.name for table in metadata.tables.values()}
 
@@ -117,3 +120,92 @@ async def test_the_command_fails_where_the_database_cannot_be_reached(tmp_path: 
     assert status
     assert "cannot be reached" in said
     assert "s3cret" not in said
+
+
+def test_what_readiness_asks_for_is_the_newest_migration_and_ids_can_be_compared() -> None:
+    script = ScriptDirectory.from_config(alembic_config(""))
+    assert script.get_current_head() == REVISION
+    ids = [revision.revision for revision in script.walk_revisions()]
+    assert all(len(one) == 4 and one.isdecimal() for one in ids)
+    assert ids == sorted(ids, reverse=True)
+
+
+async def test_a_table_is_written_to_while_an_index_on_it_is_built(
+    database_url: str, database: asyncpg.Connection
+) -> None:
+    await asyncio.to_thread(upgrade, database_url, "0003")
+    writer = await asyncpg.connect(database_url, command_timeout=10)
+    try:
+        # A transaction under way, for the end of which the building has to wait.
+        old = database.transaction()
+        await old.start()
+        await database.execute(_A_MESSAGE)
+        building = asyncio.create_task(asyncio.to_thread(upgrade, database_url, lock_timeout=0.05))
+        await _until(
+            writer,
+            "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND query LIKE 'CREATE INDEX CONCURRENTLY%'",
+        )
+        await writer.execute(_A_MESSAGE)
+        await old.commit()
+        await building
+    finally:
+        await writer.close()
+    assert await database.fetchval("SELECT bool_and(indisvalid) FROM pg_index")
+    assert await database.fetchval("SELECT count(*) FROM payments.outbox_events") == 2
+
+
+async def test_an_index_that_was_broken_off_is_built_anew(
+    database_url: str, database: asyncpg.Connection
+) -> None:
+    await asyncio.to_thread(upgrade, database_url, "0003")
+    await database.execute(
+        "CREATE INDEX ix_outbox_events_done ON payments.outbox_events (created_at);"
+        "UPDATE pg_index SET indisvalid = false"
+        " WHERE indexrelid = 'payments.ix_outbox_events_done'::regclass"
+    )
+
+    await asyncio.to_thread(upgrade, database_url)
+
+    assert await database.fetchval("SELECT bool_and(indisvalid) FROM pg_index")
+    await asyncio.to_thread(command.check, alembic_config(database_url))
+
+
+async def test_a_migration_lets_go_of_a_table_that_is_in_use_and_tries_again(
+    database_url: str, database: asyncpg.Connection, logged: list[MutableMapping[str, Any]]
+) -> None:
+    await asyncio.to_thread(upgrade, database_url, "0004")
+    async with database.transaction():
+        await database.execute("LOCK TABLE payments.subscriptions IN ACCESS SHARE MODE")
+        migrating = asyncio.create_task(asyncio.to_thread(upgrade, database_url, lock_timeout=0.05))
+        async with asyncio.timeout(30):
+            while "migration_waits" not in [line["event"] for line in logged]:
+                await asyncio.sleep(0.01)  # it runs in a thread, and gives no event to wait on
+    await migrating
+
+    assert await database.fetchval("SELECT version_num FROM payments.alembic_version") == REVISION
+
+
+async def test_a_migration_gives_up_on_a_table_that_is_never_free_and_keeps_what_came_before(
+    database_url: str, database: asyncpg.Connection
+) -> None:
+    await asyncio.to_thread(upgrade, database_url, "0001")
+    async with database.transaction():
+        await database.execute("LOCK TABLE payments.subscriptions IN ACCESS SHARE MODE")
+        with pytest.raises(StorageUnavailable, match="somebody holds a table"):
+            await asyncio.to_thread(upgrade, database_url, lock_timeout=0.02)
+
+    assert await database.fetchval("SELECT version_num FROM payments.alembic_version") == "0004"
+
+
+_A_MESSAGE = (
+    "INSERT INTO payments.outbox_events"
+    " (subscription_id, version, type, body, ordering_key, partition)"
+    " VALUES (gen_random_uuid(), 1, 't', '', 'k', 1)"
+)
+
+
+async def _until(database: asyncpg.Connection, question: str) -> None:
+    async with asyncio.timeout(30):
+        while not await database.fetchval(question):
+            await asyncio.sleep(0.01)  # the server's own state: there is no event to wait on

@@ -1,16 +1,21 @@
 """Publishing to RabbitMQ: what is on the wire, and what becomes of it when the broker fails."""
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
-from aio_pika.exceptions import ChannelPreconditionFailed
+from aio_pika.exceptions import ChannelClosed, ChannelPreconditionFailed
 
 from adapters.rabbitmq import event_publisher
 from adapters.rabbitmq.event_publisher import EXCHANGE, RabbitMQEventPublisher
 from ports.event_publisher import BrokerUnavailable, Delivery
+from sandbox.servers import PrivateRabbitMQ
+from tests.documents import ROOT, commands_of, program_of
 from tests.examples import message
 from tests.proxy import Proxy
 
@@ -314,6 +319,34 @@ async def test_publishing_that_is_cancelled_can_be_repeated(
 
     assert await publisher.publish([sent]) == {sent.id: Delivery.CONFIRMED}
     await publisher.close()
+
+
+async def test_a_user_with_the_least_permissions_can_publish(tmp_path: Path) -> None:
+    """What docs/least-privilege.md gives is enough, and is not enough for anything else."""
+    (command,) = [
+        one
+        for one in commands_of(ROOT / "docs/least-privilege.md")
+        if program_of(one) == "rabbitmqctl"
+    ]
+    with PrivateRabbitMQ(tmp_path / "rabbitmq") as broker:
+        broker.control("add_user", "payments", "secret")
+        broker.control(*shlex.split(command)[1:])
+        url = urlsplit(broker.url)
+        limited = url._replace(netloc=f"payments:secret@{url.hostname}:{url.port}").geturl()
+        async with await aio_pika.connect(broker.url) as somebody:
+            queue = await bound(await somebody.channel(), "consumer", "#")
+            publisher = RabbitMQEventPublisher(limited)
+            one = message()
+            assert await publisher.publish([one]) == {one.id: Delivery.CONFIRMED}
+            await publisher.close()
+            async with await aio_pika.connect(limited) as connection:
+                channel = await connection.channel()
+                with pytest.raises(ChannelClosed, match="ACCESS_REFUSED"):
+                    await channel.declare_queue("of-its-own")
+                channel = await connection.channel()
+                theirs = await channel.get_queue(queue.name, ensure=False)
+                with pytest.raises(ChannelClosed, match="ACCESS_REFUSED"):
+                    await theirs.get()
 
 
 async def test_a_port_where_nobody_listens_is_an_absent_broker() -> None:

@@ -18,6 +18,7 @@ from adapters.postgres.engine import create_engine
 from adapters.postgres.health import PostgresHealth
 from adapters.postgres.inbox import PostgresIntake
 from adapters.postgres.partitions import PostgresPartitions
+from adapters.postgres.tables import REVISION
 from adapters.postgres.unit_of_work import PostgresUnitOfWork
 from adapters.postgres.wakeups import PostgresWakeups
 from ports.inbox import Outcome, Processed
@@ -95,6 +96,21 @@ async def test_a_migrated_database_is_well(engine: AsyncEngine) -> None:
     health = await PostgresHealth(engine).check()
 
     assert (health.well, health.hint) == (True, None)
+
+
+@pytest.mark.parametrize(("version", "well"), [(f"{int(REVISION) - 1:04}", False), ("9999", True)])
+async def test_a_schema_is_good_for_this_release_and_earlier_ones(
+    engine: AsyncEngine, bystander: asyncpg.Connection, version: str, well: bool
+) -> None:
+    """Between two releases the schema is the later one's, and the earlier one has to serve."""
+    await bystander.execute("UPDATE payments.alembic_version SET version_num = $1", version)
+    try:
+        health = await PostgresHealth(engine).check()
+    finally:
+        await bystander.execute("UPDATE payments.alembic_version SET version_num = $1", REVISION)
+
+    assert health.well == well
+    assert well or "payments migrate" in (health.hint or "")
 
 
 async def test_a_session_that_is_ended_before_the_commit_keeps_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.prometheus.metrics import CollectorRegistry, PrometheusMetrics
 from adapters.prometheus.page import BACKLOG_KEEPS, POPULATION_KEEPS, PrometheusPage
+from ports.health import Health
 from ports.inbox import State
 from ports.levels import Backlog, Population, Waiting
 from ports.metrics import Metrics
@@ -27,6 +29,7 @@ class SomeLevels:
 
     away: bool = False
     read: list[str] = field(default_factory=list)
+    pass_time: Callable[[], None] = lambda: None
 
     async def backlog(self) -> Backlog:
         self._read("backlog")
@@ -34,6 +37,7 @@ class SomeLevels:
 
     async def population(self) -> Population:
         self._read("population")
+        self.pass_time()
         counts = {("active", "general"): 3, ("frozen", "general"): 1, ("thawed", "general"): 1}
         return Population(counts, {3: 7, 30: 9}, 1)
 
@@ -44,10 +48,21 @@ class SomeLevels:
 
 
 @dataclass
+class SomeDatabase:
+    """A database that can be told to be away."""
+
+    away: bool = False
+
+    async def check(self) -> Health:
+        return Health("database", well=not self.away)
+
+
+@dataclass
 class Scraper:
     """Scrapes a page, at a time of its own."""
 
     levels: SomeLevels = field(default_factory=SomeLevels)
+    database: SomeDatabase = field(default_factory=SomeDatabase)
     now: float = 100.0
 
     def __post_init__(self) -> None:
@@ -58,6 +73,7 @@ class Scraper:
         self.page = PrometheusPage(
             registry,
             self.levels,
+            self.database,
             statuses=["active", "paused"],
             plans=["general"],
             monotonic=lambda: self.now,
@@ -112,7 +128,7 @@ async def test_without_the_database_the_counts_are_there_and_the_levels_are_not(
     scraper = Scraper()
     await scraper.scrape()
     scraper.metrics.webhook_turned_away()
-    scraper.levels.away = True
+    scraper.levels.away = scraper.database.away = True
     scraper.now += POPULATION_KEEPS
 
     found = await scraper.scrape()
@@ -121,10 +137,50 @@ async def test_without_the_database_the_counts_are_there_and_the_levels_are_not(
     assert found["payments_webhooks_turned_away_total"] == 1
     assert not any(name.startswith(("payments_inbox", "payments_outbox")) for name in found)
 
-    scraper.levels.away = False
+    scraper.levels.away = scraper.database.away = False
     scraper.now += BACKLOG_KEEPS
     scraper.now += POPULATION_KEEPS
     assert (await scraper.scrape())["payments_database_up"] == 1
+
+
+async def test_levels_that_cannot_be_read_do_not_make_a_database_that_is_there_look_away() -> None:
+    scraper = Scraper()
+    scraper.levels.away = True
+
+    found = await scraper.scrape()
+
+    assert found["payments_database_up"] == 1
+    assert not any(name.startswith("payments_inbox") for name in found)
+
+
+async def test_a_reading_that_failed_is_not_tried_again_by_the_next_scrape() -> None:
+    scraper = Scraper()
+    scraper.levels.away = True
+    await scraper.scrape()
+    scraper.levels.away = False
+
+    assert "payments_outbox_messages" not in await scraper.scrape()
+    assert scraper.levels.read == []
+    scraper.now += BACKLOG_KEEPS
+    assert "payments_outbox_messages" in await scraper.scrape()
+
+
+async def test_what_takes_long_to_read_is_read_less_often() -> None:
+    scraper = Scraper()
+
+    def pass_five_seconds() -> None:
+        scraper.now += 5
+
+    scraper.levels.pass_time = pass_five_seconds
+    await scraper.scrape()
+    scraper.now += 2 * POPULATION_KEEPS
+
+    await scraper.scrape()
+    assert scraper.levels.read == ["backlog", "population", "backlog"]
+
+    scraper.now += POPULATION_KEEPS
+    await scraper.scrape()
+    assert scraper.levels.read.count("population") == 2
 
 
 @given(event_types=st.lists(st.text(), min_size=1))
@@ -161,13 +217,38 @@ async def test_how_long_a_webhook_took_counts_once_it_is_done_with() -> None:
     assert found["payments_webhook_processing_seconds_sum"] == 4
 
 
+async def test_a_refused_key_is_seen_as_a_rise() -> None:
+    scraper = Scraper()
+    assert (await scraper.scrape())["payments_stripe_key_refused_total"] == 0
+    scraper.metrics.provider_called("PriceService.list", "forbidden", 0.1)
+    scraper.metrics.provider_called("PriceService.list", "refused", 0.1)
+    assert (await scraper.scrape())["payments_stripe_key_refused_total"] == 1
+
+
+async def test_an_error_of_a_name_nobody_knows_counts_as_other() -> None:
+    scraper = Scraper()
+    scraper.metrics.expect(errors=["job_failed"])
+    for name in ("job_failed", "of_the_sandbox", "of_another"):
+        scraper.metrics.error_logged(name)
+
+    found = await scraper.scrape()
+    assert found["payments_errors_logged_total[('event', 'job_failed')]"] == 1
+    assert found["payments_errors_logged_total[('event', 'other')]"] == 2
+
+
 async def test_what_may_happen_is_shown_before_it_does() -> None:
     scraper = Scraper()
     scraper.metrics.expect(
-        rejections=["signature_mismatch"], payments=["declined"], messages=["a.v1"]
+        rejections=["signature_mismatch"],
+        payments=["declined"],
+        messages=["a.v1"],
+        errors=["job_failed"],
     )
 
     found = await scraper.scrape()
+    assert found["payments_errors_logged_total[('event', 'job_failed')]"] == 0
+    new = "payments_webhooks_received_total[('outcome', 'new'), ('type', 'invoice.paid')]"
+    assert found[new] == 0
     assert found["payments_webhooks_rejected_total[('reason', 'signature_mismatch')]"] == 0
     assert found["payments_invoice_payments_total[('outcome', 'declined')]"] == 0
     name = "payments_messages_published_total[('result', 'unroutable'), ('type', 'a.v1')]"

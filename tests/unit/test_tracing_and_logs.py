@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import MutableMapping
 from typing import Any, Final
@@ -105,6 +106,43 @@ def test_a_line_for_machines_holds_whatever_is_put_into_it(
     assert entry["event"] == "it_happened"
     assert (entry["name"], entry["whole"], entry["nothing"]) == ("Jürgen", 3, None)
     assert entry["error"] == "ValueError('odd')"
+
+
+def test_what_a_library_reports_is_a_line_for_machines_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    logs.configure("json", "info")
+    secret = SECRET
+    try:
+        raise LookupError(f"a secret of {len(secret)} characters was not found")
+    except LookupError:
+        logging.getLogger("uvicorn.error").exception("Exception in %s", "ASGI application")
+    logging.getLogger("asyncio").warning("not said: nothing is wrong")
+
+    (said,) = capsys.readouterr().err.splitlines()
+    entry = json.loads(said)
+    assert (entry["event"], entry["logger"]) == ("library_failed", "uvicorn.error")
+    assert entry["message"] == "Exception in ASGI application"
+    assert "LookupError" in said
+    assert SECRET not in said
+
+
+def test_lines_of_the_level_error_are_counted_by_their_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    counted: list[str] = []
+    logs.configure("json", "error", count_error=counted.append)
+    log = structlog.get_logger("test")
+    log.error("paid_after_the_end")
+    log.warning("webhook_retry")
+    try:
+        raise LookupError
+    except LookupError:
+        log.exception("job_failed")
+
+    assert counted == ["paid_after_the_end", "job_failed"]
+    assert len(capsys.readouterr().err.splitlines()) == 2
 
 
 @pytest.mark.parametrize("attempt", ["first", "second"])
