@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
@@ -31,7 +31,9 @@ class ReceivedWebhook:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedWebhook:
-    """A delivery this worker is to work on. `attempts` counts the failures so far."""
+    """A delivery this worker is to work on. `attempts` counts the failures so far, and `age` is how
+    long ago it came in when it was claimed.
+    """
 
     id: UUID
     event_id: str
@@ -40,7 +42,7 @@ class ClaimedWebhook:
     livemode: bool
     payload: bytes
     traceparent: str
-    received_at: datetime
+    age: timedelta
     attempts: int
 
 
@@ -65,14 +67,14 @@ class Processed:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """A webhook that is to be tried again at `next_attempt_at`, or sooner: as soon as somebody
-    wakes what `waits_for` this key.
+    """A webhook that is to be tried again after this delay, or sooner: as soon as somebody wakes
+    what `waits_for` this key.
 
     `failed` counts it as an attempt; one that merely waits is none.
     """
 
     id: UUID
-    next_attempt_at: datetime
+    delay: timedelta
     reason: str
     failed: bool = True
     waits_for: str | None = None
@@ -144,14 +146,17 @@ class Intake(Protocol):
 
 
 class Inbox(Protocol):
-    """The working end of the inbox, inside a unit of work."""
+    """The working end of the inbox, inside a unit of work.
+
+    Whether something is due is told by the one clock of the storage: those of the workers need not
+    agree with it, nor with each other.
+    """
 
     async def claim(
         self,
         share: Share,
         *,
         limit: int,
-        now: datetime,
         excluding: Collection[str] = (),
     ) -> Sequence[ClaimedWebhook]:
         """The oldest webhooks of these partitions that are due, in the order of their arrival.
@@ -165,12 +170,14 @@ class Inbox(Protocol):
         """Write down what became of claimed webhooks."""
         ...
 
-    async def wake_waiting(self, keys: Collection[str], now: datetime) -> None:
+    async def wake_waiting(self, keys: Collection[str]) -> None:
         """Make due what waits for one of these keys."""
         ...
 
-    async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> datetime | None:
-        """When the first webhook of these partitions that was postponed is due; None without."""
+    async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> timedelta | None:
+        """How long until the first webhook of these partitions that was postponed is due, nothing
+        where it is already; None without any.
+        """
         ...
 
     async def is_processed(self, event_id: str) -> bool:

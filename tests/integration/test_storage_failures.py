@@ -24,7 +24,7 @@ from ports.inbox import Outcome, Processed
 from ports.partitions import LeaseLost
 from ports.unit_of_work import ConcurrentChange, StorageUnavailable
 from ports.wakeups import Stage
-from tests.examples import NOW, customer, message, webhook
+from tests.examples import customer, message, webhook
 from tests.integration.backends import PATIENCE, terminate, until_blocked
 from tests.proxy import Proxy
 
@@ -279,7 +279,7 @@ async def test_a_stalled_worker_whose_session_the_server_ended_commits_nothing_a
 
     async def stall() -> None:
         async with PostgresUnitOfWork(engine) as uow:
-            [claimed] = await uow.inbox.claim(stalled.held(), limit=1, now=NOW)
+            [claimed] = await uow.inbox.claim(stalled.held(), limit=1)
             await uow.outbox.add([message()])
             await uow.inbox.settle([Processed(claimed.id, Outcome.APPLIED)])
             # As the server itself does to whoever is idle in a transaction for too long.
@@ -291,12 +291,12 @@ async def test_a_stalled_worker_whose_session_the_server_ended_commits_nothing_a
         await stall()
 
     async with PostgresUnitOfWork(engine) as uow:
-        claimed = await uow.inbox.claim(successor.held(), limit=10, now=NOW)
+        claimed = await uow.inbox.claim(successor.held(), limit=10)
         assert [webhook.event_id for webhook in claimed] == ["evt_1"]
         assert await uow.outbox.claim(successor.held(), limit=10) == []
     async with PostgresUnitOfWork(engine) as uow:
         with pytest.raises(LeaseLost):
-            await uow.inbox.claim(stalled.held(), limit=1, now=NOW)
+            await uow.inbox.claim(stalled.held(), limit=1)
 
 
 async def test_partitions_are_given_back_only_after_the_batch_that_relies_on_them(
@@ -306,7 +306,7 @@ async def test_partitions_are_given_back_only_after_the_batch_that_relies_on_the
     await leaving.renew()
     share = leaving.held()
     async with PostgresUnitOfWork(engine) as uow:
-        await uow.inbox.claim(share, limit=1, now=NOW)
+        await uow.inbox.claim(share, limit=1)
         releasing = asyncio.create_task(leaving.release())
         await until_blocked(bystander)
         await uow.outbox.add([message()])
@@ -322,7 +322,7 @@ async def test_a_sign_of_life_does_not_wait_for_the_batch_in_hand(engine: AsyncE
     worker = PostgresPartitions(engine)
     await worker.renew()
     async with PostgresUnitOfWork(engine) as uow:
-        await uow.inbox.claim(worker.held(), limit=1, now=NOW)
+        await uow.inbox.claim(worker.held(), limit=1)
         await asyncio.wait_for(worker.renew(), PATIENCE / 2)
 
 
@@ -335,7 +335,7 @@ async def test_what_is_beyond_the_share_is_given_back_only_after_the_batch_in_ha
     await joining.renew()
     before = worker.held()
     async with PostgresUnitOfWork(engine) as uow:
-        [claimed] = await uow.inbox.claim(before, limit=1, now=NOW)
+        [claimed] = await uow.inbox.claim(before, limit=1)
         giving_back = asyncio.create_task(worker.renew())
         await until_blocked(bystander)
         await uow.inbox.settle([Processed(claimed.id, Outcome.APPLIED)])
@@ -345,7 +345,7 @@ async def test_what_is_beyond_the_share_is_given_back_only_after_the_batch_in_ha
     assert worker.held().epoch > before.epoch
     async with PostgresUnitOfWork(engine) as uow:
         with pytest.raises(LeaseLost):
-            await uow.inbox.claim(before, limit=1, now=NOW)
+            await uow.inbox.claim(before, limit=1)
 
 
 async def test_the_server_ends_whoever_is_idle_in_a_transaction_for_too_long(
