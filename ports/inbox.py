@@ -54,6 +54,7 @@ class Outcome(StrEnum):
     IGNORED = "ignored"  # nothing we act on
     FOREIGN = "foreign"  # another product's, on the same account
     WRONG_MODE = "wrong_mode"  # a test event at a live service, or the reverse
+    DISCARDED = "discarded"  # given up, and an operator said that it will never be mended
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +189,10 @@ class Inbox(Protocol):
         """The webhooks that fit the query, the newest first."""
         ...
 
-    async def count_by_state(self) -> Mapping[str, int]:
-        """How many webhooks are kept in each State and Outcome; those without any are left out."""
+    async def count_by_state(self, states: Collection[str] | None = None) -> Mapping[str, int]:
+        """How many webhooks are kept in each of these states (by default in every State and
+        Outcome); those without any are left out.
+        """
         ...
 
     async def replay(
@@ -200,4 +203,8 @@ class Inbox(Protocol):
         Passed over is what is in none of these states by now (by default any will do), what was
         never received, and what has lost its payload.
         """
+        ...
+
+    async def discard(self, event_ids: Collection[str]) -> Collection[str]:
+        """Be done with those of these that are dead; returns their ids."""
         ...

@@ -368,7 +368,10 @@ class Container(containers.DeclarativeContainer):
             traces=traces,
         ).provider,
     )
-    replay_webhooks = providers.Singleton(ReplayWebhooks, unit_of_work.provider)
+    operators_unit_of_work: providers.Provider[UnitOfWork] = providers.Factory(
+        PostgresUnitOfWork, patient_engine
+    )
+    replay_webhooks = providers.Singleton(ReplayWebhooks, operators_unit_of_work.provider)
     republish = providers.Singleton(
         Republish,
         unit_of_work.provider,

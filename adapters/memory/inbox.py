@@ -13,6 +13,7 @@ from ports.inbox import (
     ClaimedWebhook,
     Dead,
     KeptWebhook,
+    Outcome,
     Postponed,
     Processed,
     ReceivedWebhook,
@@ -122,9 +123,10 @@ class MemoryInbox:
         ]
         return found[: query.limit]
 
-    async def count_by_state(self) -> Mapping[str, int]:
-        """How many webhooks are kept in each State and Outcome; those without any are left out."""
-        return Counter(_kept(row).state for row in self._transaction.read().webhooks.values())
+    async def count_by_state(self, states: Collection[str] | None = None) -> Mapping[str, int]:
+        """How many webhooks are kept in each of these states; those without any are left out."""
+        found = (_kept(row).state for row in self._transaction.read().webhooks.values())
+        return Counter(state for state in found if states is None or state in states)
 
     async def replay(
         self, event_ids: Collection[str], *, states: Collection[str] | None = None
@@ -146,6 +148,23 @@ class MemoryInbox:
 
         self._transaction.write(write, wakes=Stage.INBOX)
         return found
+
+    async def discard(self, event_ids: Collection[str]) -> Collection[str]:
+        """Be done with those of these that are dead; returns their ids."""
+
+        def dead(tables: Tables) -> list[str]:
+            rows = (tables.webhooks[id_] for id_ in event_ids if id_ in tables.webhooks)
+            return [row.webhook.event_id for row in rows if row.outcome == State.DEAD]
+
+        def write(tables: Tables) -> None:
+            for event_id in dead(tables):
+                tables.webhooks[event_id] = replace(
+                    tables.webhooks[event_id], processed=True, outcome=str(Outcome.DISCARDED)
+                )
+
+        discarded = dead(self._transaction.read())
+        self._transaction.write(write)
+        return discarded
 
     def _pending(self, share: Share, excluding: Collection[str]) -> Sequence[WebhookRow]:
         return [

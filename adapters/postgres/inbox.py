@@ -21,6 +21,7 @@ from ports.inbox import (
     ClaimedWebhook,
     Dead,
     KeptWebhook,
+    Outcome,
     Postponed,
     Processed,
     ReceivedWebhook,
@@ -209,7 +210,7 @@ class PostgresInbox:
         if query.event_ids is not None:
             wanted = wanted.where(t.c.event_id.in_(query.event_ids))
         if query.states is not None:
-            wanted = wanted.where(STATE.in_(query.states))
+            wanted = wanted.where(*_in(query.states))
         if query.event_type is not None:
             wanted = wanted.where(t.c.event_type == query.event_type)
         return [
@@ -227,11 +228,12 @@ class PostgresInbox:
             for row in await self._connection.execute(wanted)
         ]
 
-    async def count_by_state(self) -> Mapping[str, int]:
-        """How many webhooks are kept in each State and Outcome; those without any are left out."""
-        rows = await self._connection.execute(
-            sa.select(STATE.label("state"), sa.func.count().label("kept")).group_by(STATE)
-        )
+    async def count_by_state(self, states: Collection[str] | None = None) -> Mapping[str, int]:
+        """How many webhooks are kept in each of these states; those without any are left out."""
+        counted = sa.select(STATE.label("state"), sa.func.count().label("kept")).group_by(STATE)
+        if states is not None:
+            counted = counted.where(*_in(states))
+        rows = await self._connection.execute(counted)
         return {row.state: row.kept for row in rows}
 
     async def replay(
@@ -242,9 +244,8 @@ class PostgresInbox:
         The conditions are the statement's own: whatever was looked at before may have been applied
         or erased meanwhile, and a row that is locked is judged by what it is afterwards.
         """
-        wanted = [t.c.event_id.in_(event_ids), t.c.payload.is_not(None)]
-        if states is not None:
-            wanted.append(STATE.in_(states))
+        wanted = [] if states is None else _in(states)
+        wanted += [t.c.event_id.in_(event_ids), t.c.payload.is_not(None)]
         replayed = await self._connection.scalars(
             sa.update(t)
             .where(*wanted)
@@ -263,6 +264,29 @@ class PostgresInbox:
         found = replayed.all()
         await self._connection.execute(sa.select(sa.func.pg_notify(str(Stage.INBOX), "")))
         return found
+
+    async def discard(self, event_ids: Collection[str]) -> Collection[str]:
+        """Be done with those of these that are dead; returns their ids."""
+        discarded = await self._connection.scalars(
+            sa.update(t)
+            .where(t.c.event_id.in_(event_ids), *_in([State.DEAD]))
+            .values(
+                processed=True,
+                outcome=str(Outcome.DISCARDED),
+                processed_at=sa.func.now(),
+                updated_at=sa.func.now(),
+            )
+            .returning(t.c.event_id)
+        )
+        return discarded.all()
+
+
+def _in(states: Collection[str]) -> list[sa.ColumnElement[bool]]:
+    """What is in one of these states. Those that are not done with are few, and have an index."""
+    conditions: list[sa.ColumnElement[bool]] = [STATE.in_(states)]
+    if set(states) <= set(State):
+        conditions.append(sa.not_(t.c.processed))
+    return conditions
 
 
 def _row(verdict: Verdict) -> dict[str, object]:

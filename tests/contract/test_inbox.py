@@ -390,7 +390,11 @@ async def test_webhooks_are_counted_by_their_state(storage: Storage) -> None:
 
     async with storage.unit_of_work() as uow:
         counts = await uow.inbox.count_by_state()
+        some = await uow.inbox.count_by_state([State.DEAD, State.HELD])
+        more = await uow.inbox.count_by_state([State.DEAD, Outcome.APPLIED])
     assert counts == {str(state): 1 for state in [*Outcome, *State]}
+    assert some == {"dead": 1, "held": 1}
+    assert more == {"dead": 1, "applied": 1}
 
 
 @pytest.mark.parametrize("state", [*Outcome, *State])
@@ -486,3 +490,17 @@ async def test_what_is_applied_between_the_look_and_the_replay_is_not_replayed(
         await uow.commit()
 
     assert await claim(storage, worker) == []
+
+
+async def test_what_is_dead_and_nothing_else_can_be_discarded(storage: Storage) -> None:
+    worker = await one_in_every_state(storage)
+    everything = [f"evt_{state}" for state in [*Outcome, *State]]
+    async with storage.unit_of_work() as uow:
+        discarded = await uow.inbox.discard([*everything, "evt_unknown"])
+        await uow.commit()
+
+    assert list(discarded) == ["evt_dead"]
+    assert await found(storage, WebhookQuery(states=["discarded"])) == ["evt_dead", "evt_discarded"]
+    assert await claim(storage, worker) == ["evt_pending"]
+    async with storage.unit_of_work() as uow:
+        assert await uow.inbox.is_processed("evt_dead"), "its retention runs"
