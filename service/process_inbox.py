@@ -281,7 +281,8 @@ class ProcessInbox:
         use up the retries of what may go wrong after it.
         """
         counted = webhook.attempts < PATIENCE_FOR_AN_EMAIL
-        delay = self._rules.retry.delay(webhook.attempts + 1)
+        retry = self._rules.retry
+        delay = retry.delay(webhook.attempts + 1) if counted else retry.delay_after(webhook.age)
         return Postponed(webhook.id, delay, describe(error), failed=counted)
 
     async def _fail(self, webhook: ClaimedWebhook, error: Exception) -> _Step:

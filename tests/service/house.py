@@ -77,7 +77,7 @@ class House:
             traces=traces,
         )
         self.lookups = ProviderLookups(
-            self.provider, answered=lambda: self.wakeups.wake(Stage.INBOX)
+            self.provider, answered=lambda: self.wakeups.wake(Stage.INBOX), monotonic=self.monotonic
         )
         self.process = ProcessInbox(
             self.unit_of_work,
@@ -101,6 +101,7 @@ class House:
             self.partitions,
             self.clock,
             batch_size=batch_size,
+            monotonic=self.monotonic,
             metrics=metrics,
             traces=traces,
         )
