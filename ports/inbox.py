@@ -4,10 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from ports.partitions import Share
+
+# Bytes of payloads that are claimed together, give or take one. Five hundred usual ones are an
+# eighth of it; five hundred of the largest would be 256 MiB.
+LARGEST_CLAIM: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +164,8 @@ class Inbox(Protocol):
         limit: int,
         excluding: Collection[str] = (),
     ) -> Sequence[ClaimedWebhook]:
-        """The oldest webhooks of these partitions that are due, in the order of their arrival.
+        """The oldest webhooks of these partitions that are due, in the order of their arrival: no
+        more than the limit, nor than have LARGEST_CLAIM bytes, but always one.
 
         Ordering keys in `excluding` are passed over. Raises LeaseLost where the share is
         no longer this worker's; until the unit of work ends nobody can take it.

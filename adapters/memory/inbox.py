@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import accumulate, takewhile
 from uuid import uuid4
 
 from adapters.memory.store import MemoryStore, Tables, Transaction, WebhookRow
 from ports.inbox import (
+    LARGEST_CLAIM,
     ClaimedWebhook,
     Dead,
     KeptWebhook,
@@ -75,7 +77,9 @@ class MemoryInbox:
             for row in self._pending(share, excluding)
             if row.next_attempt_at is None or row.next_attempt_at <= now
         ]
-        return due[:limit]
+        sizes = accumulate((len(webhook.payload) for webhook in due), initial=0)
+        before = takewhile(lambda size: size < LARGEST_CLAIM, sizes)
+        return [webhook for webhook, _ in zip(due[:limit], before, strict=False)]
 
     async def settle(self, verdicts: Sequence[Verdict]) -> None:
         """Write down what became of claimed webhooks."""

@@ -29,8 +29,11 @@ class PostgresHealth:
                 with storage_errors():
                     async with self._engine.connect() as connection:
                         await connection.execute(sa.select(stripe_webhook_events).limit(0))
+                        read_only = await connection.scalar(sa.text("SHOW transaction_read_only"))
         except TimeoutError:
             return Health("database", well=False, hint=f"no answer within {_PATIENCE:.0f} s")
         except StorageUnavailable as error:
             return Health("database", well=False, hint=str(error))
+        if read_only == "on":
+            return Health("database", well=False, hint="it takes no writes: is it a standby?")
         return Health("database", well=True)

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from ports.inbox import (
+    LARGEST_CLAIM,
     ClaimedWebhook,
     Dead,
     Outcome,
@@ -70,6 +71,21 @@ async def test_no_more_than_the_limit_is_claimed_and_the_oldest_first(storage: S
     worker = await lone_worker(storage)
 
     assert await claim(storage, worker, limit=2) == ["evt_1", "evt_2"]
+
+
+async def test_large_webhooks_are_claimed_a_few_at_a_time_and_the_largest_alone(
+    storage: Storage,
+) -> None:
+    third = bytes(LARGEST_CLAIM // 3 + 1)
+    await record(storage, webhook("evt_1", payload=bytes(LARGEST_CLAIM + 1)))
+    await record(storage, *(webhook(f"evt_{n}", payload=third) for n in range(2, 7)))
+    worker = await lone_worker(storage)
+    batches = []
+    while claimed := await claim_all(storage, worker):
+        batches.append([webhook.event_id for webhook in claimed])
+        await settle(storage, *(Processed(one.id, Outcome.APPLIED) for one in claimed))
+
+    assert batches == [["evt_1"], ["evt_2", "evt_3", "evt_4"], ["evt_5", "evt_6"]]
 
 
 async def test_excluded_ordering_keys_are_passed_over(storage: Storage) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -416,3 +417,46 @@ async def test_a_listener_survives_that_there_is_no_database(
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
     await nowhere.dispose()
+
+
+async def test_a_connection_to_what_has_become_read_only_is_left_for_another(
+    migrated_url: str,
+) -> None:
+    engine = create_engine(migrated_url, name="under test", pool_size=1)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(sa.text("SET default_transaction_read_only = on"))
+        health = await PostgresHealth(engine).check()
+        assert (health.well, health.hint) == (False, "it takes no writes: is it a standby?")
+        with pytest.raises(StorageUnavailable, match="takes no writes"):
+            await PostgresIntake(engine).record(webhook())
+
+        assert await PostgresIntake(engine).record(webhook())
+        assert (await PostgresHealth(engine).check()).well
+    finally:
+        await engine.dispose()
+
+
+async def test_no_connection_is_made_to_what_takes_no_writes(
+    migrated_url: str, bystander: asyncpg.Connection
+) -> None:
+    engine = create_engine(migrated_url, name="under test", pool_size=1)
+    name = await bystander.fetchval("SELECT current_database()")
+    await bystander.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    try:
+        with pytest.raises(StorageUnavailable, match="takes no writes"):
+            await PostgresPartitions(engine).renew()
+        assert not (await PostgresHealth(engine).check()).well
+    finally:
+        await bystander.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    try:
+        assert await PostgresPartitions(engine).renew()
+    finally:
+        await engine.dispose()
+
+
+async def test_the_server_does_not_wait_long_for_who_acknowledges_nothing(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.connect() as connection:
+        assert await connection.scalar(sa.text("SHOW tcp_user_timeout")) == "10000"
