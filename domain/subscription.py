@@ -352,6 +352,10 @@ class Subscription:
             access_until=self.access_until(at, policy),
         )
 
+    def skip_versions(self, count: int) -> None:
+        """Never use the next so many numbers: they may be those of messages unknown here."""
+        self.version += count
+
     def pull_occurrences(self) -> list[events.Occurrence]:
         """Everything said since the last call, in order; the list is emptied."""
         said, self._said = self._said, []

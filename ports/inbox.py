@@ -2,12 +2,16 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from ports.partitions import Share
+
+# Bytes of payloads that are claimed together, give or take one. Five hundred usual ones are an
+# eighth of it; five hundred of the largest would be 256 MiB.
+LARGEST_CLAIM: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,9 @@ class ReceivedWebhook:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedWebhook:
-    """A delivery this worker is to work on. `attempts` counts the failures so far."""
+    """A delivery this worker is to work on. `attempts` counts the failures so far, and `age` is how
+    long ago it came in when it was claimed.
+    """
 
     id: UUID
     event_id: str
@@ -40,7 +46,7 @@ class ClaimedWebhook:
     livemode: bool
     payload: bytes
     traceparent: str
-    received_at: datetime
+    age: timedelta
     attempts: int
 
 
@@ -52,6 +58,7 @@ class Outcome(StrEnum):
     IGNORED = "ignored"  # nothing we act on
     FOREIGN = "foreign"  # another product's, on the same account
     WRONG_MODE = "wrong_mode"  # a test event at a live service, or the reverse
+    DISCARDED = "discarded"  # given up, and an operator said that it will never be mended
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +72,14 @@ class Processed:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """A webhook that is to be tried again at `next_attempt_at`, or sooner: as soon as somebody
-    wakes what `waits_for` this key.
+    """A webhook that is to be tried again after this delay, or sooner: as soon as somebody wakes
+    what `waits_for` this key.
 
     `failed` counts it as an attempt; one that merely waits is none.
     """
 
     id: UUID
-    next_attempt_at: datetime
+    delay: timedelta
     reason: str
     failed: bool = True
     waits_for: str | None = None
@@ -144,17 +151,21 @@ class Intake(Protocol):
 
 
 class Inbox(Protocol):
-    """The working end of the inbox, inside a unit of work."""
+    """The working end of the inbox, inside a unit of work.
+
+    Whether something is due is told by the one clock of the storage: those of the workers need not
+    agree with it, nor with each other.
+    """
 
     async def claim(
         self,
         share: Share,
         *,
         limit: int,
-        now: datetime,
         excluding: Collection[str] = (),
     ) -> Sequence[ClaimedWebhook]:
-        """The oldest webhooks of these partitions that are due, in the order of their arrival.
+        """The oldest webhooks of these partitions that are due, in the order of their arrival: no
+        more than the limit, nor than have LARGEST_CLAIM bytes, but always one.
 
         Ordering keys in `excluding` are passed over. Raises LeaseLost where the share is
         no longer this worker's; until the unit of work ends nobody can take it.
@@ -165,12 +176,14 @@ class Inbox(Protocol):
         """Write down what became of claimed webhooks."""
         ...
 
-    async def wake_waiting(self, keys: Collection[str], now: datetime) -> None:
+    async def wake_waiting(self, keys: Collection[str]) -> None:
         """Make due what waits for one of these keys."""
         ...
 
-    async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> datetime | None:
-        """When the first webhook of these partitions that was postponed is due; None without."""
+    async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> timedelta | None:
+        """How long until the first webhook of these partitions that was postponed is due, nothing
+        where it is already; None without any.
+        """
         ...
 
     async def is_processed(self, event_id: str) -> bool:
@@ -181,8 +194,10 @@ class Inbox(Protocol):
         """The webhooks that fit the query, the newest first."""
         ...
 
-    async def count_by_state(self) -> Mapping[str, int]:
-        """How many webhooks are kept in each State and Outcome; those without any are left out."""
+    async def count_by_state(self, states: Collection[str] | None = None) -> Mapping[str, int]:
+        """How many webhooks are kept in each of these states (by default in every State and
+        Outcome); those without any are left out.
+        """
         ...
 
     async def replay(
@@ -193,4 +208,8 @@ class Inbox(Protocol):
         Passed over is what is in none of these states by now (by default any will do), what was
         never received, and what has lost its payload.
         """
+        ...
+
+    async def discard(self, event_ids: Collection[str]) -> Collection[str]:
+        """Be done with those of these that are dead; returns their ids."""
         ...

@@ -1,4 +1,4 @@
-"""`payments events list | show | replay`."""
+"""`payments events list | show | replay | discard`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ports.inbox import KeptWebhook, Outcome, State, WebhookQuery
+from service.redaction import without_people
 from service.replay_webhooks import Replay, ReplayWebhooks
 
 Ask = Callable[[Callable[[ReplayWebhooks], Awaitable[Any]]], Any]
@@ -24,9 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--limit", type=_count, default=20, help="how many are listed")
     show = actions.add_parser("show", help="one webhook with its payload")
     show.add_argument("event_id", help="Stripe's id of the event (evt_…)")
+    show.add_argument(
+        "--raw",
+        action="store_true",
+        help="as it came, with what it says of people",
+    )
     replay = actions.add_parser("replay", help="try again what did not come to a good end")
     replay.add_argument("event_ids", nargs="*", metavar="event_id", help="Stripe's ids (evt_…)")
     replay.add_argument("--dry-run", action="store_true", help="only say what would be replayed")
+    discard = actions.add_parser("discard", help="be done with what was given up for good")
+    discard.add_argument("event_ids", nargs="+", metavar="event_id", help="Stripe's ids (evt_…)")
     for action in (listing, replay):
         action.add_argument("--state", choices=_STATES, help="only those in this state")
         action.add_argument("--type", help="only those of this type of event")
@@ -39,6 +47,8 @@ def run(options: argparse.Namespace, ask: Ask) -> int:
             return _list(options, ask)
         case "show":
             return _show(options, ask)
+        case "discard":
+            return _discard(options, ask)
         case _:
             return _replay(options, ask)
 
@@ -54,7 +64,7 @@ def _list(options: argparse.Namespace, ask: Ask) -> int:
     query = _query(options, event_ids=None, limit=options.limit)
 
     async def look(inbox: ReplayWebhooks) -> tuple[Any, Any]:
-        return await inbox.find(query), await inbox.count()
+        return await inbox.find(query), await inbox.count(query.states)
 
     found, counts = ask(look)
     for kept in found:
@@ -70,7 +80,10 @@ def _show(options: argparse.Namespace, ask: Ask) -> int:
         return 1
     (kept,) = found
     _print(_line(kept))
-    _print("the payload was erased" if kept.payload is None else kept.payload.decode())
+    if kept.payload is None:
+        _print("the payload was erased")
+    else:
+        _print(kept.payload.decode() if options.raw else without_people(kept.payload))
     return 0
 
 
@@ -88,6 +101,15 @@ def _replay(options: argparse.Namespace, ask: Ask) -> int:
     done = "would be replayed" if options.dry_run else "will be tried again"
     _print(f"{len(result.replayed)} {done}, {len(result.refused)} not")
     return 1 if result.refused and options.event_ids else 0
+
+
+def _discard(options: argparse.Namespace, ask: Ask) -> int:
+    discarded = ask(lambda inbox: inbox.discard(options.event_ids))
+    left = [event_id for event_id in options.event_ids if event_id not in discarded]
+    for event_id in left:
+        _print(f"{event_id} is not dead: only what was given up can be discarded")
+    _print(f"{len(discarded)} discarded, {len(left)} not")
+    return 1 if left else 0
 
 
 def _query(options: argparse.Namespace, *, event_ids: list[str] | None, limit: int) -> WebhookQuery:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from time import monotonic
 from typing import Final
 from uuid import UUID
 
@@ -14,38 +15,44 @@ from service.retry import RetryPolicy
 
 # How long a subscription is held back whose next message the broker would not take.
 HOLD_BACK: Final = RetryPolicy(base=0.5, cap=30.0)
-# What is not here any more by so long after its time went to another worker with its partition.
-_GONE: Final = timedelta(minutes=5)
+# Seconds. What is not here any more by so long after its time went to another worker with its
+# partition.
+_GONE: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Blocked:
     partition: int
-    until: datetime
+    until: float
     failures: int
 
 
 class HeldBack:
     """One for all lanes of a worker, so that none waits for what another has published."""
 
-    def __init__(self, retry: RetryPolicy = HOLD_BACK) -> None:
+    def __init__(
+        self, retry: RetryPolicy = HOLD_BACK, *, monotonic: Callable[[], float] = monotonic
+    ) -> None:
         self._retry = retry
+        self._monotonic = monotonic
         self._blocked: dict[UUID, _Blocked] = {}
 
-    def at(self, now: datetime) -> list[UUID]:
+    def present(self) -> list[UUID]:
         """The subscriptions whose time has not come."""
+        now = self._monotonic()
         return [id_ for id_, blocked in self._blocked.items() if blocked.until > now]
 
-    def first(self, partitions: Collection[int]) -> datetime | None:
-        """When the first in these partitions is tried again; None without any."""
+    def first(self, partitions: Collection[int]) -> timedelta | None:
+        """How long until the first in these partitions is tried again; None without any."""
         due = (one.until for one in self._blocked.values() if one.partition in partitions)
-        return min(due, default=None)
+        first = min(due, default=None)
+        return None if first is None else timedelta(seconds=max(0.0, first - self._monotonic()))
 
-    def add(self, message: Message, now: datetime) -> int:
+    def add(self, message: Message) -> int:
         """Hold the subscription of this message back; returns how often in a row that was."""
         before = self._blocked.get(message.subscription_id)
         failures = before.failures + 1 if before else 1
-        until = now + self._retry.delay(failures)
+        until = self._monotonic() + self._retry.delay(failures).total_seconds()
         partition = partition_of(message.ordering_key)
         self._blocked[message.subscription_id] = _Blocked(partition, until, failures)
         return failures
@@ -54,12 +61,11 @@ class HeldBack:
         """Its messages were taken."""
         self._blocked.pop(subscription_id, None)
 
-    def forget_all_but(
-        self, present: Collection[UUID], partitions: Collection[int], now: datetime
-    ) -> None:
+    def forget_all_but(self, present: Collection[UUID], partitions: Collection[int]) -> None:
         """Forget whose time has come and who has nothing in these partitions any more: it was
         published by another worker, to whom the partition has gone.
         """
+        now = self._monotonic()
         for id_, blocked in list(self._blocked.items()):
             looked_for = blocked.partition in partitions or blocked.until <= now - _GONE
             if blocked.until <= now and looked_for and id_ not in present:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import msgspec
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
-from structlog.typing import EventDict, Processor
+from structlog.typing import EventDict, ExcInfo, Processor
+
+from service.redaction import redacted
 
 log = structlog.get_logger(__name__)
 
@@ -60,9 +63,7 @@ def configure(
         cache_logger_on_first_use=True,
     )
     # What libraries say through the standard library: only what is wrong with them.
-    said = logging.StreamHandler(sys.stderr)
-    said.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-    logging.basicConfig(handlers=[said if human else _Library()], level=logging.ERROR)
+    logging.basicConfig(handlers=[_Library()], level=logging.ERROR)
 
 
 class _Library(logging.Handler):
@@ -73,7 +74,7 @@ class _Library(logging.Handler):
         log.error(
             "library_failed",
             logger=record.name,
-            message=record.getMessage(),
+            message=redacted(record.getMessage()),
             exc_info=record.exc_info,
         )
 
@@ -88,19 +89,41 @@ def _counting(count_error: Callable[[str], None]) -> Processor:
 
 
 # Tracebacks never show local variables, as structlog's own defaults would: those hold keys,
-# signatures and people's data.
+# signatures and people's data. What an error says may quote those, too.
 
 
 def _for_people() -> list[Processor]:
-    return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    def traceback(written: TextIO, error: ExcInfo) -> None:
+        plain = io.StringIO()
+        structlog.dev.plain_traceback(plain, error)
+        written.write(redacted(plain.getvalue()))
+
+    return [structlog.dev.ConsoleRenderer(exception_formatter=traceback)]
 
 
 def _for_machines() -> list[Processor]:
     plain = ExceptionDictTransformer(show_locals=False)
+
+    def told(exc_info: ExcInfo) -> Any:
+        return _errors_redacted(plain(exc_info))
+
     return [
-        structlog.processors.ExceptionRenderer(plain),
+        structlog.processors.ExceptionRenderer(told),
         structlog.processors.JSONRenderer(serializer=_to_json),
     ]
+
+
+def _errors_redacted(said: Any) -> Any:
+    """What is said of an exception and its causes, all texts of which may be those of errors."""
+    match said:
+        case str():
+            return redacted(said)
+        case dict():
+            return {key: _errors_redacted(value) for key, value in said.items()}
+        case list():
+            return [_errors_redacted(one) for one in said]
+        case _:
+            return said
 
 
 def _to_json(entry: dict[str, Any], default: Callable[[Any], Any]) -> bytes:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
+from time import monotonic
 from typing import Final
 from uuid import UUID
 
@@ -25,7 +26,6 @@ from domain.errors import (
     TransitionRefused,
 )
 from domain.subscription import AccessPolicy
-from ports.clock import Clock
 from ports.duplicates import Duplicate
 from ports.inbox import ClaimedWebhook, Dead, Outcome, Postponed, Processed, Verdict
 from ports.metrics import Metrics
@@ -98,9 +98,9 @@ class ProcessInbox:
         lookups: ProviderLookups,
         partitions: HeldPartitions,
         wakeups: Wakeups,
-        clock: Clock,
         rules: ProcessingRules,
         *,
+        monotonic: Callable[[], float] = monotonic,
         metrics: Metrics = UNCOUNTED,
         traces: Traces = UNTRACED,
     ) -> None:
@@ -109,7 +109,7 @@ class ProcessInbox:
         self._lookups = lookups
         self._partitions = partitions
         self._wakeups = wakeups
-        self._clock = clock
+        self._monotonic = monotonic
         self._rules = rules
         self._traces = traces
         self._report = ProcessingReport(metrics)
@@ -122,6 +122,7 @@ class ProcessInbox:
         again.
         """
         batch: Sequence[ClaimedWebhook] = ()
+        began = self._monotonic()
         try:
             async with self._unit_of_work() as uow:
                 batch = await self._claim(uow)
@@ -140,16 +141,15 @@ class ProcessInbox:
                 return len(batch)
             step = await self._fail(batch[0], error)
         self._one_by_one = max(0, self._one_by_one - 1) if batch else 0
-        self._conclude(step)
+        self._conclude(step, timedelta(seconds=self._monotonic() - began))
         return len(batch)
 
     async def idle_time(self) -> timedelta | None:
         """How long until something is due; None where nothing waits."""
         async with self._unit_of_work() as uow:
-            due = await uow.inbox.next_due(
+            return await uow.inbox.next_due(
                 self._partitions.held(), excluding=self._lookups.busy_keys
             )
-        return None if due is None else max(due - self._clock.now(), timedelta(0))
 
     async def _claim(self, uow: UnitOfWork) -> Sequence[ClaimedWebhook]:
         share = self._partitions.held()
@@ -158,7 +158,6 @@ class ProcessInbox:
         return await uow.inbox.claim(
             share,
             limit=1 if self._one_by_one else self._rules.batch_size,
-            now=self._clock.now(),
             excluding=self._lookups.busy_keys,
         )
 
@@ -166,7 +165,6 @@ class ProcessInbox:
         step = _Step()
         if not batch:
             return step
-        now = self._clock.now()
         meanings = [(webhook, self._translate(webhook)) for webhook in batch]
         work = await self._load(meanings, uow)
         for webhook, meaning in meanings:
@@ -181,7 +179,7 @@ class ProcessInbox:
             )
             changes = len(work.changes)
             try:
-                verdict = self._judge(webhook, meaning, work, now, traced)
+                verdict = self._judge(webhook, meaning, work, traced)
                 step.verdicts.append((webhook, verdict))
                 step.changes += [(webhook, change) for change in work.changes[changes:]]
                 if traced:
@@ -190,13 +188,13 @@ class ProcessInbox:
                 if self._lookups.has_room_for(len(step.questions) + 1):
                     step.questions[webhook.ordering_key] = needed.lookup
                 else:
-                    step.verdicts.append((webhook, self._crowded_out(webhook, now)))
+                    step.verdicts.append((webhook, self._crowded_out(webhook)))
         await work.flush(uow)
         if work.users_activated:
             step.duplicates = await uow.duplicates.mark(work.users_activated)
         await uow.inbox.settle([verdict for _, verdict in step.verdicts])
         if work.released:
-            await uow.inbox.wake_waiting(work.released, now)
+            await uow.inbox.wake_waiting(work.released)
         step.messages = len(work.messages)
         return step
 
@@ -228,7 +226,6 @@ class ProcessInbox:
         webhook: ClaimedWebhook,
         meaning: _Meaning,
         work: WorkingSet,
-        now: datetime,
         traced: TracedStep | None,
     ) -> Verdict:
         match meaning:
@@ -250,47 +247,46 @@ class ProcessInbox:
         except LookupNeeded:
             raise
         except Exception as error:
-            return self._failure(webhook, error, now)
+            return self._failure(webhook, error)
         if isinstance(result, Held):
-            if result.orphan and now - webhook.received_at >= PATIENCE:
+            if result.orphan and webhook.age >= PATIENCE:
                 return Dead(webhook.id, f"{result.reason}: replay it once that has come")
             return Postponed(
                 webhook.id,
-                now + HELD_RECHECK,
+                HELD_RECHECK,
                 result.reason,
                 failed=False,
                 waits_for=result.subscription_ref,
             )
         return Processed(webhook.id, result.outcome, result.note)
 
-    def _failure(self, webhook: ClaimedWebhook, error: Exception, now: datetime) -> Verdict:
+    def _failure(self, webhook: ClaimedWebhook, error: Exception) -> Verdict:
         if isinstance(error, OwnershipConflict | TransitionRefused):
             return Dead(webhook.id, describe(error))  # no retry can change what they say
         if isinstance(error, ProviderUnavailable):
-            return self._provider_is_away(webhook, error, now)
+            return self._provider_is_away(webhook, error)
         attempts, waits_for = webhook.attempts + 1, _waits_for(error)
         if not self._rules.retry.gives_up(attempts):
-            due = now + self._rules.retry.delay(attempts)
-        elif waits_for is not None and now - webhook.received_at < PATIENCE:
-            due = now + HELD_RECHECK
+            delay = self._rules.retry.delay(attempts)
+        elif waits_for is not None and webhook.age < PATIENCE:
+            delay = HELD_RECHECK
         else:
             return Dead(webhook.id, describe(error))
-        return Postponed(webhook.id, due, describe(error), waits_for=waits_for)
+        return Postponed(webhook.id, delay, describe(error), waits_for=waits_for)
 
-    def _provider_is_away(
-        self, webhook: ClaimedWebhook, error: ProviderUnavailable, now: datetime
-    ) -> Verdict:
+    def _provider_is_away(self, webhook: ClaimedWebhook, error: ProviderUnavailable) -> Verdict:
         """Nothing is wrong with the webhook itself, so it never dies of this.
 
         Only the tries that patience is measured by are counted, so that a long outage does not
         use up the retries of what may go wrong after it.
         """
         counted = webhook.attempts < PATIENCE_FOR_AN_EMAIL
-        due = now + self._rules.retry.delay(webhook.attempts + 1)
-        return Postponed(webhook.id, due, describe(error), failed=counted)
+        retry = self._rules.retry
+        delay = retry.delay(webhook.attempts + 1) if counted else retry.delay_after(webhook.age)
+        return Postponed(webhook.id, delay, describe(error), failed=counted)
 
     async def _fail(self, webhook: ClaimedWebhook, error: Exception) -> _Step:
-        step = _Step([(webhook, self._failure(webhook, error, self._clock.now()))])
+        step = _Step([(webhook, self._failure(webhook, error))])
         async with self._unit_of_work() as uow:
             # Claiming again holds the leases: a worker that was replaced must not fail anything.
             if webhook.id in {claimed.id for claimed in await self._claim(uow)}:
@@ -298,11 +294,11 @@ class ProcessInbox:
                 await uow.commit()
         return step
 
-    def _crowded_out(self, webhook: ClaimedWebhook, now: datetime) -> Verdict:
-        due = now + self._rules.retry.delay(CROWD_DISPERSES)
-        return Postponed(webhook.id, due, "too many lookups wait for an answer", failed=False)
+    def _crowded_out(self, webhook: ClaimedWebhook) -> Verdict:
+        delay = self._rules.retry.delay(CROWD_DISPERSES)
+        return Postponed(webhook.id, delay, "too many lookups wait for an answer", failed=False)
 
-    def _conclude(self, step: _Step) -> None:
+    def _conclude(self, step: _Step, took: timedelta) -> None:
         self._lookups.forget(
             {webhook.ordering_key for webhook, _ in step.verdicts} - step.questions.keys()
         )
@@ -310,9 +306,9 @@ class ProcessInbox:
             self._lookups.ask(key, lookup)
         if step.messages:
             self._wakeups.wake(Stage.OUTBOX)
-        now = self._clock.now()
         for webhook, verdict in step.verdicts:
-            self._report.judged(webhook, verdict, now, step.traced.get(webhook.id))
+            traced = step.traced.get(webhook.id)
+            self._report.judged(webhook, verdict, webhook.age + took, traced)
         for webhook, change in step.changes:
             self._report.changed(webhook, change)
         for duplicate in step.duplicates:

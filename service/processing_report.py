@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import timedelta
 
 import structlog
 
@@ -23,9 +23,9 @@ class ProcessingReport:
         self._metrics = metrics
 
     def judged(
-        self, webhook: ClaimedWebhook, verdict: Verdict, now: datetime, traced: TracedStep | None
+        self, webhook: ClaimedWebhook, verdict: Verdict, age: timedelta, traced: TracedStep | None
     ) -> None:
-        """A webhook was worked on, and this is what became of it."""
+        """A webhook was worked on, this long after it came in, and this is what became of it."""
         about = _about(webhook)
         error: str | None = None
         match verdict:
@@ -41,8 +41,7 @@ class ProcessingReport:
             case Dead(error=reason):
                 outcome, error = str(State.DEAD), reason
                 log.error("webhook_dead", **about, error=reason)
-        age = (now - webhook.received_at).total_seconds()
-        self._metrics.webhook_judged(webhook.event_type, outcome, age)
+        self._metrics.webhook_judged(webhook.event_type, outcome, age.total_seconds())
         if traced:
             traced.end(error=error, outcome=outcome)
 

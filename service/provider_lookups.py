@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -21,17 +22,28 @@ log = structlog.get_logger(__name__)
 AT_ONCE: Final = 8
 # Every busy key is listed in each claim; past this many the provider is the bottleneck anyway.
 MOST_BUSY_KEYS: Final = 1_000
+# Seconds for which an answer is good. It is used within milliseconds, unless the partition went to
+# another worker meanwhile: should it ever come back, the provider may say something else by then.
+GOOD_FOR: Final = 60.0
 
 
 class ProviderLookups:
     """Asks in the background; `answered` is called after each answer."""
 
-    def __init__(self, provider: PaymentProvider, answered: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        provider: PaymentProvider,
+        answered: Callable[[], None],
+        *,
+        monotonic: Callable[[], float] = monotonic,
+    ) -> None:
         self._provider = provider
         self._answered = answered
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._asking: dict[str, asyncio.Task[None]] = {}
-        self._answers: dict[str, dict[Lookup, Answer]] = {}
+        self._monotonic = monotonic
+        # By the ordering key, each with the time up to which it is good.
+        self._answers: dict[str, dict[Lookup, tuple[Answer, float]]] = {}
 
     @property
     def busy_keys(self) -> Collection[str]:
@@ -43,8 +55,13 @@ class ProviderLookups:
         return len(self._asking) + questions <= MOST_BUSY_KEYS
 
     def answers_for(self, ordering_key: str) -> dict[Lookup, Answer]:
-        """What was answered under this key and not yet forgotten."""
-        return self._answers.get(ordering_key, {})
+        """What was answered lately under this key and not yet forgotten."""
+        now = self._monotonic()
+        return {
+            lookup: answer
+            for lookup, (answer, until) in self._answers.get(ordering_key, {}).items()
+            if now < until
+        }
 
     def ask(self, ordering_key: str, lookup: Lookup) -> None:
         """Begin to ask; the key is busy until the answer is there."""
@@ -65,8 +82,10 @@ class ProviderLookups:
     async def _ask(self, ordering_key: str, lookup: Lookup) -> None:
         try:
             async with self._slots:
+                asked_at = self._monotonic()
                 answer = await self._answer(lookup)
-            self._answers.setdefault(ordering_key, {})[lookup] = answer
+            until = asked_at + GOOD_FOR
+            self._answers.setdefault(ordering_key, {})[lookup] = (answer, until)
         finally:
             del self._asking[ordering_key]
             self._answered()

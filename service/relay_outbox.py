@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
+from time import monotonic
 from typing import Final
 from uuid import UUID
 
@@ -33,9 +34,9 @@ log = structlog.get_logger(__name__)
 # Every subscription held back is listed in each claim; with this many the topology is broken
 # for everybody, and nothing is lost by waiting.
 MOST_BLOCKED: Final = 10_000
-# A share that was found to hold so lately needs no second look: a worker that stalls loses it only
-# after several times as long.
-_LOOK_AGAIN: Final = timedelta(seconds=1)
+# Seconds. A share that was found to hold so lately needs no second look: a worker that stalls loses
+# it only after several times as long.
+_LOOK_AGAIN: Final = 1.0
 
 _HINTS: Final = {
     Delivery.UNROUTABLE: "no queue takes it: bind the consumer's queue to the exchange",
@@ -63,6 +64,7 @@ class RelayOutbox:
         *,
         held_back: HeldBack | None = None,
         batch_size: int = 500,
+        monotonic: Callable[[], float] = monotonic,
         metrics: Metrics = UNCOUNTED,
         traces: Traces = UNTRACED,
     ) -> None:
@@ -70,7 +72,8 @@ class RelayOutbox:
         self._publisher = publisher
         self._partitions = partitions
         self._clock = clock
-        self._held_back = held_back or HeldBack()
+        self._held_back = held_back or HeldBack(monotonic=monotonic)
+        self._monotonic = monotonic
         self._batch_size = batch_size
         self._metrics = metrics
         self._traces = traces
@@ -80,8 +83,8 @@ class RelayOutbox:
 
         Raises BrokerUnavailable, StorageUnavailable and LeaseLost; it may be called again.
         """
-        now = self._clock.now()
-        held_back = self._held_back.at(now)
+        looked_at = self._monotonic()
+        held_back = self._held_back.present()
         share = self._partitions.held()
         if not share.partitions or len(held_back) >= MOST_BLOCKED:
             return 0
@@ -89,12 +92,12 @@ class RelayOutbox:
             batch = await uow.outbox.claim(share, limit=self._batch_size, excluding=held_back)
         if len(batch) < self._batch_size:
             present = {message.subscription_id for message in batch}
-            self._held_back.forget_all_but(present, share.partitions, now)
+            self._held_back.forget_all_but(present, share.partitions)
         if not batch:
             return 0
         outcome = _Round()
         try:
-            await self._publish(batch, outcome, share, looked_at=now)
+            await self._publish(batch, outcome, share, looked_at)
         finally:
             await self._mark(outcome)
         self._note_who_waits(outcome, batch)
@@ -102,11 +105,10 @@ class RelayOutbox:
 
     async def idle_time(self) -> timedelta | None:
         """How long until a message that was held back is tried again; None without any."""
-        first = self._held_back.first(self._partitions.held().partitions)
-        return None if first is None else max(first - self._clock.now(), timedelta(0))
+        return self._held_back.first(self._partitions.held().partitions)
 
     async def _publish(
-        self, batch: Sequence[Message], outcome: _Round, share: Share, looked_at: datetime
+        self, batch: Sequence[Message], outcome: _Round, share: Share, looked_at: float
     ) -> None:
         chains: dict[UUID, deque[Message]] = {}
         for message in batch:
@@ -128,14 +130,14 @@ class RelayOutbox:
                         del chains[message.subscription_id]
             chains = {id_: chain for id_, chain in chains.items() if chain}
 
-    async def _look_again(self, share: Share, looked_at: datetime) -> datetime:
+    async def _look_again(self, share: Share, looked_at: float) -> float:
         """Make sure, where it is not plain, that the share is still ours; returns when that was
         last seen. Raises LeaseLost.
 
         A worker that stalled for long would otherwise publish what its successor has published.
         One that stalls right here still does: with the same ids, which consumers know.
         """
-        held, now = self._partitions.held(), self._clock.now()
+        held, now = self._partitions.held(), self._monotonic()
         if held.epoch != share.epoch or not share.partitions <= held.partitions:
             raise LeaseLost("partitions went to others while their messages were published")
         if now - looked_at < _LOOK_AGAIN:
@@ -182,13 +184,12 @@ class RelayOutbox:
             await uow.commit()
 
     def _note_who_waits(self, outcome: _Round, batch: Iterable[Message]) -> None:
-        now = self._clock.now()
         for subscription_id in {message.subscription_id for message in batch}:
             if subscription_id not in outcome.blocked:
                 self._held_back.release(subscription_id)
                 continue
             message, delivery = outcome.blocked[subscription_id]
-            failures = self._held_back.add(message, now)
+            failures = self._held_back.add(message)
             log.warning(
                 "message_held_back",
                 message_id=str(message.id),

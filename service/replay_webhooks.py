@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -24,6 +24,8 @@ REPLAYABLE: Final = frozenset(
         Outcome.WRONG_MODE,
     }
 )
+# What somebody has decided not to try again is only tried where it is named.
+_NAMED: Final = REPLAYABLE | {Outcome.DISCARDED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,21 @@ class ReplayWebhooks:
         async with self._unit_of_work() as uow:
             return await uow.inbox.find(query)
 
-    async def count(self) -> Mapping[str, int]:
-        """How many there are in each state. Raises StorageUnavailable."""
+    async def count(self, states: Collection[str] | None = None) -> Mapping[str, int]:
+        """How many there are in each of these states, or in any. Raises StorageUnavailable."""
         async with self._unit_of_work() as uow:
-            return await uow.inbox.count_by_state()
+            return await uow.inbox.count_by_state(states)
+
+    async def discard(self, event_ids: Collection[str]) -> Collection[str]:
+        """Be done with those of these that were given up: nobody is told of them any more, and
+        they are erased like all that is done with. Returns their ids. Raises StorageUnavailable.
+        """
+        async with self._unit_of_work() as uow:
+            discarded = await uow.inbox.discard(event_ids)
+            await uow.commit()
+        if discarded:
+            log.warning("webhooks_discarded", event_ids=sorted(discarded))
+        return discarded
 
     async def __call__(self, query: WebhookQuery, *, dry_run: bool = False) -> Replay:
         """Make due again what fits the query; with `dry_run` only say what that is.
@@ -66,15 +79,15 @@ class ReplayWebhooks:
             replayed = []
             for kept in found:
                 if kept.payload is None:
-                    refused[kept.event_id] = "its payload was erased: have Stripe send it again"
-                elif kept.state not in REPLAYABLE:
+                    refused[kept.event_id] = (
+                        "its payload was erased: payments reconcile mends what it changed"
+                    )
+                elif kept.state not in _NAMED:
                     refused[kept.event_id] = f"is {kept.state}: there is nothing to repeat"
                 else:
                     replayed.append(kept)
             if replayed and not dry_run:
-                done = await uow.inbox.replay(
-                    [kept.event_id for kept in replayed], states=REPLAYABLE
-                )
+                done = await uow.inbox.replay([kept.event_id for kept in replayed], states=_NAMED)
                 await uow.commit()
                 refused |= {
                     kept.event_id: "was worked on meanwhile: look at it again"

@@ -17,12 +17,15 @@ from domain.events import Occurrence
 from domain.subscription import AccessPolicy, Subscription
 from ports.clock import Clock
 from ports.outbox import Message
+from ports.partitions import PARTITIONS, LeaseLost, Partitions
 from ports.unit_of_work import UnitOfWork
 from service.event_messages import write_message
 from service.tracing import continue_trace
 
 # One transaction each: some milliseconds for which webhooks of these subscriptions wait.
 PAGE: Final = 200
+# More messages than any subscription is told of in the days that a backup may be old.
+LEAP: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,10 @@ class Selection:
     subscription_id: UUID | None = None
 
 
+class WorkersAlive(Exception):
+    """A worker holds part of the work, which has to be all ours."""
+
+
 class Republish:
     """Writes snapshots to the outbox."""
 
@@ -41,12 +48,14 @@ class Republish:
         unit_of_work: Callable[[], UnitOfWork],
         clock: Clock,
         policy: AccessPolicy,
+        partitions: Partitions,
         *,
         page: int = PAGE,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
         self._policy = policy
+        self._partitions = partitions
         self._page = page
 
     async def __call__(self, selection: Selection, *, dry_run: bool = False) -> int:
@@ -67,6 +76,31 @@ class Republish:
                     await self._tell([busy], trace, wait=True)
         return count
 
+    async def after_restore(self) -> int:
+        """Sum up all of these under numbers that nobody has seen; returns how many.
+
+        A database that was put back in time has forgotten messages that consumers know. It would
+        give their numbers and ids again, to messages of other content, and consumers would take
+        those for repeats; so the numbers that may be known are left out. Doing it again is
+        harmless.
+
+        No worker may run meanwhile. Raises WorkersAlive where one does, and StorageUnavailable;
+        what was written until then stays.
+        """
+        trace = continue_trace(None)
+        count = 0
+        try:
+            async for references in self._pages(Selection()):
+                await self._partitions.renew()
+                if len(self._partitions.held().partitions) < PARTITIONS:
+                    raise WorkersAlive
+                count += len(await self._tell(references, trace, wait=True, after_restore=True))
+        except LeaseLost:
+            raise WorkersAlive from None
+        finally:
+            await self._partitions.release()
+        return count
+
     async def _pages(self, selection: Selection) -> AsyncIterator[Sequence[str]]:
         after = ""
         while True:
@@ -82,10 +116,18 @@ class Republish:
             yield references
             after = references[-1]
 
-    async def _tell(self, references: Collection[str], trace: str, *, wait: bool) -> set[str]:
+    async def _tell(
+        self, references: Collection[str], trace: str, *, wait: bool, after_restore: bool = False
+    ) -> set[str]:
         """Write down the snapshots of these; returns those that could be held."""
         async with self._unit_of_work() as uow:
+            if after_restore:  # no worker has read what is changed here
+                await uow.outbox.claim(self._partitions.held(), limit=0)
             held = await uow.subscriptions.hold(references, wait=wait)
+            if after_restore:
+                for subscription in held:
+                    subscription.skip_versions(LEAP)
+                await uow.subscriptions.save(held)
             customers = await uow.customers.find(
                 {s.customer_ref for s in held if s.customer_ref}, ()
             )

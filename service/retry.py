@@ -25,6 +25,13 @@ class RetryPolicy:
         ceiling = min(self.cap, self.base * 2.0 ** min(attempts - 1, 63))
         return timedelta(seconds=random.uniform(0, ceiling))  # noqa: S311 - spread, not a secret
 
+    def delay_after(self, waited: timedelta) -> timedelta:
+        """How long to wait where this long was waited for something else than this one: as long
+        again at the most, so that an outage is asked about ever more seldom.
+        """
+        ceiling = min(self.cap, max(self.base, waited.total_seconds()))
+        return timedelta(seconds=random.uniform(0, ceiling))  # noqa: S311 - spread, not a secret
+
     def gives_up(self, attempts: int) -> bool:
         """Whether this many failures are enough."""
         return attempts >= self.max_attempts

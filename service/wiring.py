@@ -352,7 +352,6 @@ class Container(containers.DeclarativeContainer):
             stored_webhooks,
             lookups,
             wakeups=wakeups,
-            clock=clock,
             rules=providers.Singleton(processing_rules, settings),
             metrics=metrics,
             traces=traces,
@@ -371,9 +370,16 @@ class Container(containers.DeclarativeContainer):
             traces=traces,
         ).provider,
     )
-    replay_webhooks = providers.Singleton(ReplayWebhooks, unit_of_work.provider)
+    operators_unit_of_work: providers.Provider[UnitOfWork] = providers.Factory(
+        PostgresUnitOfWork, patient_engine
+    )
+    replay_webhooks = providers.Singleton(ReplayWebhooks, operators_unit_of_work.provider)
     republish = providers.Singleton(
-        Republish, unit_of_work.provider, clock, providers.Singleton(access_policy, settings)
+        Republish,
+        unit_of_work.provider,
+        clock,
+        providers.Singleton(access_policy, settings),
+        partitions,
     )
     schedule: providers.Provider[Schedule] = providers.Singleton(PostgresSchedule, engine)
     retention: providers.Provider[Retention] = providers.Singleton(PostgresRetention, engine)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import accumulate, takewhile
 from uuid import uuid4
 
 from adapters.memory.store import MemoryStore, Tables, Transaction, WebhookRow
-from ports.clock import Clock
 from ports.inbox import (
+    LARGEST_CLAIM,
     ClaimedWebhook,
     Dead,
     KeptWebhook,
+    Outcome,
     Postponed,
     Processed,
     ReceivedWebhook,
@@ -28,9 +30,8 @@ from ports.wakeups import Stage
 class MemoryIntake:
     """The receiving end."""
 
-    def __init__(self, store: MemoryStore, clock: Clock) -> None:
+    def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self._clock = clock
 
     async def record(self, webhook: ReceivedWebhook) -> bool:
         """Write it down; True where it is new."""
@@ -47,9 +48,10 @@ class MemoryIntake:
                 livemode=webhook.livemode,
                 payload=webhook.payload,
                 traceparent=webhook.traceparent,
-                received_at=self._clock.now(),
+                age=timedelta(0),
                 attempts=0,
-            )
+            ),
+            self._store.clock.now(),
         )
         self._store.notify(Stage.INBOX)
         return True
@@ -65,30 +67,35 @@ class MemoryInbox:
         self._transaction = transaction
 
     async def claim(
-        self, share: Share, *, limit: int, now: datetime, excluding: Collection[str] = ()
+        self, share: Share, *, limit: int, excluding: Collection[str] = ()
     ) -> Sequence[ClaimedWebhook]:
         """The oldest webhooks of this share that are due. Raises LeaseLost."""
         self._transaction.rely_on(share)
+        now = self._transaction.now()
         due = [
-            row.webhook
+            replace(row.webhook, age=now - row.received_at)
             for row in self._pending(share, excluding)
             if row.next_attempt_at is None or row.next_attempt_at <= now
         ]
-        return due[:limit]
+        sizes = accumulate((len(webhook.payload) for webhook in due), initial=0)
+        before = takewhile(lambda size: size < LARGEST_CLAIM, sizes)
+        return [webhook for webhook, _ in zip(due[:limit], before, strict=False)]
 
     async def settle(self, verdicts: Sequence[Verdict]) -> None:
         """Write down what became of claimed webhooks."""
         verdict_on = {verdict.id: verdict for verdict in verdicts}
+        now = self._transaction.now()
 
         def write(tables: Tables) -> None:
             for event_id, row in tables.webhooks.items():
                 if row.webhook.id in verdict_on:
-                    tables.webhooks[event_id] = _settled(row, verdict_on[row.webhook.id])
+                    tables.webhooks[event_id] = _settled(row, verdict_on[row.webhook.id], now)
 
         self._transaction.write(write)
 
-    async def wake_waiting(self, keys: Collection[str], now: datetime) -> None:
+    async def wake_waiting(self, keys: Collection[str]) -> None:
         """Make due what waits for one of these keys."""
+        now = self._transaction.now()
 
         def write(tables: Tables) -> None:
             for event_id, row in tables.webhooks.items():
@@ -97,10 +104,12 @@ class MemoryInbox:
 
         self._transaction.write(write, wakes=Stage.INBOX)
 
-    async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> datetime | None:
-        """When the first webhook of this share that was postponed is due; None without."""
+    async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> timedelta | None:
+        """How long until the first of this share that was postponed is due; None without any."""
+        now = self._transaction.now()
         due = (row.next_attempt_at for row in self._pending(share, excluding))
-        return min((at for at in due if at is not None), default=None)
+        left = (max(at - now, timedelta(0)) for at in due if at is not None)
+        return min(left, default=None)
 
     async def is_processed(self, event_id: str) -> bool:
         """Whether a webhook with this event id was received and is done with."""
@@ -118,9 +127,10 @@ class MemoryInbox:
         ]
         return found[: query.limit]
 
-    async def count_by_state(self) -> Mapping[str, int]:
-        """How many webhooks are kept in each State and Outcome; those without any are left out."""
-        return Counter(_kept(row).state for row in self._transaction.read().webhooks.values())
+    async def count_by_state(self, states: Collection[str] | None = None) -> Mapping[str, int]:
+        """How many webhooks are kept in each of these states; those without any are left out."""
+        found = (_kept(row).state for row in self._transaction.read().webhooks.values())
+        return Counter(state for state in found if states is None or state in states)
 
     async def replay(
         self, event_ids: Collection[str], *, states: Collection[str] | None = None
@@ -136,11 +146,29 @@ class MemoryInbox:
 
         def write(tables: Tables) -> None:
             for event_id in fit(tables):
-                webhook = tables.webhooks[event_id].webhook
-                tables.webhooks[event_id] = WebhookRow(replace(webhook, attempts=0))
+                row = tables.webhooks[event_id]
+                webhook = replace(row.webhook, attempts=0)
+                tables.webhooks[event_id] = WebhookRow(webhook, row.received_at)
 
         self._transaction.write(write, wakes=Stage.INBOX)
         return found
+
+    async def discard(self, event_ids: Collection[str]) -> Collection[str]:
+        """Be done with those of these that are dead; returns their ids."""
+
+        def dead(tables: Tables) -> list[str]:
+            rows = (tables.webhooks[id_] for id_ in event_ids if id_ in tables.webhooks)
+            return [row.webhook.event_id for row in rows if row.outcome == State.DEAD]
+
+        def write(tables: Tables) -> None:
+            for event_id in dead(tables):
+                tables.webhooks[event_id] = replace(
+                    tables.webhooks[event_id], processed=True, outcome=str(Outcome.DISCARDED)
+                )
+
+        discarded = dead(self._transaction.read())
+        self._transaction.write(write)
+        return discarded
 
     def _pending(self, share: Share, excluding: Collection[str]) -> Sequence[WebhookRow]:
         return [
@@ -160,7 +188,7 @@ def _kept(row: WebhookRow) -> KeptWebhook:
         event_type=webhook.event_type,
         ordering_key=webhook.ordering_key,
         state=row.outcome or (State.RETRYING if webhook.attempts else held),
-        received_at=webhook.received_at,
+        received_at=row.received_at,
         attempts=webhook.attempts,
         next_attempt_at=row.next_attempt_at,
         error=row.error,
@@ -168,13 +196,14 @@ def _kept(row: WebhookRow) -> KeptWebhook:
     )
 
 
-def _settled(row: WebhookRow, verdict: Verdict) -> WebhookRow:
+def _settled(row: WebhookRow, verdict: Verdict, now: datetime) -> WebhookRow:
+    at = row.received_at
     webhook, failed = row.webhook, replace(row.webhook, attempts=row.webhook.attempts + 1)
     match verdict:
         case Processed(outcome=outcome, note=note):
-            return WebhookRow(webhook, processed=True, outcome=str(outcome), error=note)
-        case Postponed(next_attempt_at=due, reason=reason):
+            return WebhookRow(webhook, at, processed=True, outcome=str(outcome), error=note)
+        case Postponed(delay=delay, reason=reason):
             tried = failed if verdict.failed else webhook
-            return WebhookRow(tried, due, waiting_for=verdict.waits_for, error=reason)
+            return WebhookRow(tried, at, now + delay, waiting_for=verdict.waits_for, error=reason)
         case Dead(error=error):
-            return WebhookRow(failed, outcome=str(State.DEAD), error=error)
+            return WebhookRow(failed, at, outcome=str(State.DEAD), error=error)

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from adapters.memory.store import Lease, MemoryStore
-from ports.clock import Clock
 from ports.partitions import PARTITIONS, Share
 
 # How long a worker is believed alive without a sign of life.
@@ -14,18 +13,16 @@ LEASE = timedelta(seconds=10)
 
 
 class MemoryPartitions:
-    """The share of one worker. Leases expire by the given clock."""
+    """The share of one worker. Leases expire by the store's clock."""
 
     def __init__(
         self,
         store: MemoryStore,
-        clock: Clock,
         *,
         lease: timedelta = LEASE,
         worker: UUID | None = None,
     ) -> None:
         self._store = store
-        self._clock = clock
         self._lease = lease
         self._share = Share(worker or uuid4(), epoch=0)
 
@@ -36,7 +33,7 @@ class MemoryPartitions:
     async def renew(self) -> bool:
         """Say that this worker is alive and take a fair share; whether the share changed."""
         self._store.require_available()
-        me, now = self._share.worker, self._clock.now()
+        me, now = self._share.worker, self._store.clock.now()
         mine = self._store.workers.setdefault(me, Lease(self._share.epoch + 1, now))
         mine.expires_at = now + self._lease
         self._store.bury(now)
@@ -53,7 +50,7 @@ class MemoryPartitions:
         self._share = Share(me, self._share.epoch)
         if me in self._store.workers:
             self._store.workers[me].expires_at = _LONG_AGO
-            self._store.bury(self._clock.now())
+            self._store.bury(self._store.clock.now())
 
     def _take_fair_share(self, lease: Lease) -> None:
         me, owners = self._share.worker, self._store.owners

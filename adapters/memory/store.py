@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
+from adapters.memory.clock import SettableClock
 from domain.customer import Customer
 from domain.subscription import Subscription
 from ports.inbox import ClaimedWebhook
@@ -27,6 +28,7 @@ class WebhookRow:
     """A received webhook and what became of it: an Outcome, `dead`, or None while pending."""
 
     webhook: ClaimedWebhook
+    received_at: datetime
     next_attempt_at: datetime | None = None
     waiting_for: str | None = None
     processed: bool = False
@@ -78,9 +80,13 @@ class Lease:
 
 
 class MemoryStore:
-    """The state of all stand-ins that are to see each other. Not `available`: it is away."""
+    """The state of all stand-ins that are to see each other. Not `available`: it is away.
 
-    def __init__(self) -> None:
+    It has a clock of its own, as a database has.
+    """
+
+    def __init__(self, clock: SettableClock | None = None) -> None:
+        self.clock = clock or SettableClock()
         self.available = True
         self.tables = Tables()
         self.workers: dict[UUID, Lease] = {}
@@ -118,6 +124,10 @@ class Transaction:
         self._writes: list[Callable[[Tables], None]] = []
         self._stages: set[Stage] = set()
         self._relied_on: list[UUID] = []
+
+    def now(self) -> datetime:
+        """The present moment by the store's clock."""
+        return self._store.clock.now()
 
     def read(self) -> Tables:
         """What this transaction sees; changing it changes nothing."""

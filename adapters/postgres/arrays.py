@@ -25,10 +25,13 @@ def insert_arrays(table: sa.Table, columns: Sequence[str], then: str) -> sa.Text
     )
 
 
-def unnest(table: sa.Table, columns: Sequence[str]) -> str:
-    """`unnest(…) AS new(…)` over array parameters named like these columns."""
-    arrays = (f"CAST(:{name} AS {_type_of(table.c[name])}[])" for name in columns)
-    return f"unnest({', '.join(arrays)}) AS new({', '.join(columns)})"
+def unnest(table: sa.Table, columns: Sequence[str], **more: str) -> str:
+    """`unnest(…) AS new(…)` over array parameters named like these columns, and over `more`, which
+    has the types of what is no column.
+    """
+    types = {name: _type_of(table.c[name]) for name in columns} | more
+    arrays = (f"CAST(:{name} AS {type_}[])" for name, type_ in types.items())
+    return f"unnest({', '.join(arrays)}) AS new({', '.join(types)})"
 
 
 def _type_of(column: sa.Column[object]) -> str:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Final
 
 import asyncpg
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import event
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -18,6 +19,9 @@ from ports.unit_of_work import ConcurrentChange, StorageUnavailable
 # A worker that stalls inside a transaction holds its share against those who would take over;
 # after this many milliseconds the server ends it. A healthy one is idle for less than a few.
 _IDLE_IN_TRANSACTION_MS: Final = 10_000
+# A host that dies while it is sent what it asked for would leave the server waiting, with the share
+# held, for as long as TCP is patient: a quarter of an hour. Milliseconds, as above.
+_UNACKNOWLEDGED_MS: Final = 10_000
 # Seconds for one statement. A batch of 500 takes tens of milliseconds.
 _COMMAND_TIMEOUT: Final = 20.0
 _CONNECT_TIMEOUT: Final = 5.0
@@ -26,6 +30,10 @@ _CONNECT_TIMEOUT: Final = 5.0
 # (PostgreSQL: Appendix A). Everything else is the server's or the operator's to mend.
 _DATA_EXCEPTION: Final = "22"
 _INTEGRITY_VIOLATION: Final = "23"
+_READ_ONLY: Final = "25006"
+_TAKES_NO_WRITES: Final = (
+    "the database takes no writes: does DATABASE_URL lead to a standby, or is its disk full?"
+)
 
 
 def async_url(database_url: str) -> URL:
@@ -44,9 +52,14 @@ def create_engine(
 ) -> AsyncEngine:
     """An engine that connects when it is first used. `name` shows in pg_stat_activity.
 
-    A `patient` one waits for as long as a statement takes: a migration may build an index.
+    A `patient` one waits for as long as a statement takes: a migration may build an index. The
+    others leave a server that takes no writes, however they got there, and look for one that does.
     """
-    return create_async_engine(
+    impatient = {
+        "command_timeout": _COMMAND_TIMEOUT,
+        "target_session_attrs": "read-write",
+    }
+    engine = create_async_engine(
         async_url(database_url),
         pool_size=pool_size,
         max_overflow=0,
@@ -55,12 +68,13 @@ def create_engine(
         pool_pre_ping=False,  # a dead connection fails its transaction, which is retried anyway
         connect_args={
             "timeout": _CONNECT_TIMEOUT,
-            "command_timeout": None if patient else _COMMAND_TIMEOUT,
+            **({} if patient else impatient),
             "server_settings": {
                 "application_name": name,
                 "idle_in_transaction_session_timeout": str(
                     0 if patient else _IDLE_IN_TRANSACTION_MS
                 ),
+                "tcp_user_timeout": str(_UNACKNOWLEDGED_MS),
                 "jit": "off",  # compiling costs more than our short statements take
                 # What is worked on is in memory: the default is for disks that turn, and makes
                 # reading a whole table look cheaper than looking up a batch of ids.
@@ -68,6 +82,14 @@ def create_engine(
             },
         },
     )
+    event.listen(engine.sync_engine, "handle_error", _leave_what_takes_no_writes)
+    return engine
+
+
+def _leave_what_takes_no_writes(context: ExceptionContext) -> None:
+    """After a failover a connection may lead to what has become a standby, and would for ever."""
+    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+        context.is_disconnect = True
 
 
 @contextmanager
@@ -102,6 +124,8 @@ def _explain(error: DBAPIError) -> str:
             return "the schema is missing or older than this release: run `payments migrate`"
         case "42501":
             return "the role of DATABASE_URL lacks a privilege on the schema payments: grant it"
+        case code if code == _READ_ONLY:
+            return _TAKES_NO_WRITES
         case "3D000":
             return "the database that DATABASE_URL names does not exist: create it"
         case "42704":
@@ -111,6 +135,9 @@ def _explain(error: DBAPIError) -> str:
         case "28000" | "28P01":
             return "the server refuses the user or the password of DATABASE_URL: correct them"
         case "":
+            refused = error.orig and error.orig.__cause__
+            if isinstance(refused, asyncpg.exceptions.TargetServerAttributeNotMatched):
+                return _TAKES_NO_WRITES
             return _unreachable(error.orig)
         case code:
             return f"the database refused with SQLSTATE {code}"

@@ -38,9 +38,18 @@ _OWNED: Final = sa.text(
 _WEBHOOKS: Final = sa.text(
     f"SELECT min(created_at) FILTER (WHERE {PENDING} AND next_attempt_at IS NULL) AS unprocessed,"
     f" count(*) FILTER (WHERE {PENDING}) AS pending,"
-    " count(*) FILTER (WHERE outcome = 'dead') AS dead,"
-    " count(*) FILTER (WHERE outcome = 'wrong_mode') AS wrong_mode"
-    f" FROM {stripe_webhook_events.fullname} WHERE NOT processed OR outcome = 'wrong_mode'"
+    " count(*) FILTER (WHERE outcome = 'dead') AS dead"
+    f" FROM {stripe_webhook_events.fullname} WHERE NOT processed"
+)
+# Of the newest: what is done with is kept for more than a year.
+_WRONG_MODE: Final = sa.text(
+    "SELECT count(*) FROM (SELECT outcome"
+    f" FROM {stripe_webhook_events.fullname} WHERE processed ORDER BY created_at DESC LIMIT 10000)"
+    " AS newest WHERE outcome = 'wrong_mode'"
+)
+_DURABILITY: Final = sa.text(
+    "SELECT s.name FROM unnest(ARRAY['fsync', 'full_page_writes', 'synchronous_commit']) AS s(name)"
+    " WHERE current_setting(s.name) = 'off'"
 )
 _MESSAGES: Final = sa.text(
     "SELECT min(created_at) FILTER (WHERE unrouted_at IS NULL) AS unpublished,"
@@ -89,11 +98,13 @@ async def _examine(connection: AsyncConnection, found: list[Finding]) -> None:
     found.append(_version(server))
     between = begin + (datetime.now(UTC) - begin) / 2
     found.append(_clock(abs(server.now - between)))
+    found.append(_durability(list(await connection.scalars(_DURABILITY))))
     if not await _schema(connection, found):
         return
     await _role(connection, found)
     webhooks = (await connection.execute(_WEBHOOKS)).one()
     found += _inbox(webhooks, server.now)
+    found += _modes(await connection.scalar(_WRONG_MODE))
     found += _outbox((await connection.execute(_MESSAGES)).one(), server.now)
     workers = await connection.scalar(_WORKERS)
     found.append(
@@ -118,6 +129,13 @@ def _clock(skew: timedelta) -> Finding:
     if skew > _SKEW:
         return warn("clock", said, "have both hosts keep time with NTP")
     return ok("clock", said)
+
+
+def _durability(off: list[str]) -> Finding:
+    if off:
+        said = f"{', '.join(off)} off: what was answered 200 may be lost with the server"
+        return warn("durability", said, "switch it on for this database and role")
+    return ok("durability", "what is committed survives a crash of the server")
 
 
 async def _schema(connection: AsyncConnection, found: list[Finding]) -> bool:
@@ -180,14 +198,18 @@ def _inbox(webhooks: Any, now: datetime) -> Iterator[Finding]:
         yield warn(
             "dead letters",
             f"{webhooks.dead} webhooks were given up; their payloads are kept until then",
-            "payments events list --state dead says why; mend the cause, then replay them",
+            "payments events list --state dead says why; mend the cause, then replay them, or"
+            " discard them",
         )
     else:
         yield ok("dead letters", "none")
-    if webhooks.wrong_mode:
+
+
+def _modes(wrong: int | None) -> Iterator[Finding]:
+    if wrong:
         yield warn(
             "mode",
-            f"{webhooks.wrong_mode} webhooks came in the other mode (test or live)",
+            f"{wrong} of the last 10,000 webhooks came in the other mode (test or live)",
             "point that endpoint at Stripe elsewhere, or correct STRIPE_SECRET_KEY",
         )
 

@@ -18,6 +18,7 @@ _OLD: Final = "the schema is older than this release: run `payments migrate`"
 
 _AT: Final = sa.select(sa.table("alembic_version", sa.column("version_num"), schema=SCHEMA))
 _TABLE: Final = sa.select(stripe_webhook_events).limit(0)
+_READ_ONLY: Final = sa.text("SHOW transaction_read_only")
 
 
 class PostgresHealth:
@@ -37,10 +38,13 @@ class PostgresHealth:
                     async with self._engine.connect() as connection:
                         at = await connection.scalar(_AT)
                         await connection.execute(_TABLE)
+                        read_only = await connection.scalar(_READ_ONLY)
         except TimeoutError:
             return Health("database", well=False, hint=f"no answer within {_PATIENCE:.0f} s")
         except StorageUnavailable as error:
             return Health("database", well=False, hint=str(error))
         if at is None or at < REVISION:
             return Health("database", well=False, hint=_OLD)
+        if read_only == "on":
+            return Health("database", well=False, hint="it takes no writes: is it a standby?")
         return Health("database", well=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import timedelta
 from operator import attrgetter
 from typing import Final
 
@@ -18,9 +18,11 @@ from adapters.postgres.settlements import CHANNEL as SETTLED_CHANNEL
 from adapters.postgres.tables import PENDING
 from adapters.postgres.tables import stripe_webhook_events as t
 from ports.inbox import (
+    LARGEST_CLAIM,
     ClaimedWebhook,
     Dead,
     KeptWebhook,
+    Outcome,
     Postponed,
     Processed,
     ReceivedWebhook,
@@ -49,7 +51,6 @@ _SETTLED: Final = (
     "outcome",
     "error_message",
     "attempt_count",
-    "next_attempt_at",
     "waiting_for",
 )
 
@@ -59,13 +60,18 @@ _RECORD: Final = sa.text(
     " RETURNING event_id)"
     f" SELECT event_id, pg_notify('{Stage.INBOX}', '') FROM written"
 )
+# The size of a payload is read without reading the payload, and the rows come in order already, so
+# the sum costs next to nothing.
 _CLAIM: Final = sa.text(
-    "SELECT id, event_id, event_type, ordering_key, livemode, payload, traceparent, created_at,"
-    f" attempt_count FROM {t.fullname}"
-    f" WHERE {PENDING} AND (next_attempt_at IS NULL OR next_attempt_at <= :now)"
+    "SELECT * FROM (SELECT due.*,"
+    " sum(octet_length(payload)) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS bytes FROM ("
+    "SELECT id, event_id, event_type, ordering_key, livemode, payload, traceparent,"
+    f" now() - created_at AS age, attempt_count, seq FROM {t.fullname}"
+    f" WHERE {PENDING} AND (next_attempt_at IS NULL OR next_attempt_at <= now())"
     " AND partition = ANY(CAST(:partitions AS smallint[]))"
     " AND ordering_key <> ALL(CAST(:excluding AS text[]))"
-    " ORDER BY seq LIMIT :limit"
+    " ORDER BY seq LIMIT :limit) AS due) AS summed"
+    f" WHERE bytes - octet_length(payload) < {LARGEST_CLAIM}"
 )
 # Still pending, in words that no index answers to: with old statistics the planner believes that
 # next to nothing is pending, and would look through the whole backlog instead of up a few hundred
@@ -75,17 +81,16 @@ _SETTLE: Final = sa.text(
     " SET processed = new.processed, outcome = new.outcome,"
     " error_message = left(new.error_message, 2000),"
     " attempt_count = e.attempt_count + new.attempt_count,"
-    " next_attempt_at = new.next_attempt_at, waiting_for = new.waiting_for,"
+    " next_attempt_at = now() + new.delay, waiting_for = new.waiting_for,"
     " processed_at = CASE WHEN new.processed THEN now() END, updated_at = now()"
-    f" FROM {unnest(t, _SETTLED)} WHERE e.id = new.id"
+    f" FROM {unnest(t, _SETTLED, delay='interval')} WHERE e.id = new.id"
     " AND CASE WHEN e.processed THEN false ELSE e.outcome IS NULL END"
     " RETURNING e.event_id, e.outcome)"
     f" SELECT pg_notify('{SETTLED_CHANNEL}', event_id) FROM settled"
     f" WHERE outcome IS NOT NULL AND event_id LIKE '{OWN_EVENT}%'"
 )
-# Due now by the database's clock as well: a worker whose own is fast may be gone by its time.
 _WAKE: Final = sa.text(
-    f"UPDATE {t.fullname} SET waiting_for = NULL, next_attempt_at = least(:now, now())"
+    f"UPDATE {t.fullname} SET waiting_for = NULL, next_attempt_at = now()"
     " WHERE waiting_for = ANY(CAST(:keys AS text[]))"
 )
 STATE: Final = sa.func.coalesce(
@@ -148,14 +153,13 @@ class PostgresInbox:
         self._connection = connection
 
     async def claim(
-        self, share: Share, *, limit: int, now: datetime, excluding: Collection[str] = ()
+        self, share: Share, *, limit: int, excluding: Collection[str] = ()
     ) -> Sequence[ClaimedWebhook]:
         """The oldest webhooks of this share that are due. Raises LeaseLost."""
         await hold_share(self._connection, share)
         rows = await self._connection.execute(
             _CLAIM,
             {
-                "now": now,
                 "partitions": sorted(share.partitions),
                 "excluding": list(excluding),
                 "limit": limit,
@@ -170,7 +174,7 @@ class PostgresInbox:
                 livemode=row.livemode,
                 payload=row.payload,
                 traceparent=row.traceparent,
-                received_at=row.created_at,
+                age=row.age,
                 attempts=row.attempt_count,
             )
             for row in rows
@@ -180,24 +184,24 @@ class PostgresInbox:
         """Write down what became of claimed webhooks."""
         if verdicts:
             rows = [_row(verdict) for verdict in verdicts]
-            await self._connection.execute(_SETTLE, as_arrays(rows, _SETTLED))
+            await self._connection.execute(_SETTLE, as_arrays(rows, (*_SETTLED, "delay")))
 
-    async def wake_waiting(self, keys: Collection[str], now: datetime) -> None:
+    async def wake_waiting(self, keys: Collection[str]) -> None:
         """Make due what waits for one of these keys."""
-        await self._connection.execute(_WAKE, {"keys": list(keys), "now": now})
+        await self._connection.execute(_WAKE, {"keys": list(keys)})
         # What waits may be another worker's, in another partition.
         await self._connection.execute(sa.select(sa.func.pg_notify(str(Stage.INBOX), "")))
 
-    async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> datetime | None:
-        """When the first webhook of this share that was postponed is due; None without."""
-        due: datetime | None = await self._connection.scalar(
-            sa.select(sa.func.min(t.c.next_attempt_at)).where(
+    async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> timedelta | None:
+        """How long until the first of this share that was postponed is due; None without any."""
+        left: timedelta | None = await self._connection.scalar(
+            sa.select(sa.func.min(t.c.next_attempt_at) - sa.func.now()).where(
                 sa.text(PENDING),
                 t.c.partition == sa.any_(sa.literal(sorted(share.partitions), _SMALLINTS)),
                 t.c.ordering_key != sa.all_(sa.literal(list(excluding), sa.ARRAY(sa.Text))),
             )
         )
-        return due
+        return None if left is None else max(left, timedelta(0))
 
     async def is_processed(self, event_id: str) -> bool:
         """Whether a webhook with this event id was received and is done with."""
@@ -212,7 +216,7 @@ class PostgresInbox:
         if query.event_ids is not None:
             wanted = wanted.where(t.c.event_id.in_(query.event_ids))
         if query.states is not None:
-            wanted = wanted.where(STATE.in_(query.states))
+            wanted = wanted.where(*_in(query.states))
         if query.event_type is not None:
             wanted = wanted.where(t.c.event_type == query.event_type)
         return [
@@ -230,11 +234,12 @@ class PostgresInbox:
             for row in await self._connection.execute(wanted)
         ]
 
-    async def count_by_state(self) -> Mapping[str, int]:
-        """How many webhooks are kept in each State and Outcome; those without any are left out."""
-        rows = await self._connection.execute(
-            sa.select(STATE.label("state"), sa.func.count().label("kept")).group_by(STATE)
-        )
+    async def count_by_state(self, states: Collection[str] | None = None) -> Mapping[str, int]:
+        """How many webhooks are kept in each of these states; those without any are left out."""
+        counted = sa.select(STATE.label("state"), sa.func.count().label("kept")).group_by(STATE)
+        if states is not None:
+            counted = counted.where(*_in(states))
+        rows = await self._connection.execute(counted)
         return {row.state: row.kept for row in rows}
 
     async def replay(
@@ -245,9 +250,8 @@ class PostgresInbox:
         The conditions are the statement's own: whatever was looked at before may have been applied
         or erased meanwhile, and a row that is locked is judged by what it is afterwards.
         """
-        wanted = [t.c.event_id.in_(event_ids), t.c.payload.is_not(None)]
-        if states is not None:
-            wanted.append(STATE.in_(states))
+        wanted = [] if states is None else _in(states)
+        wanted += [t.c.event_id.in_(event_ids), t.c.payload.is_not(None)]
         replayed = await self._connection.scalars(
             sa.update(t)
             .where(*wanted)
@@ -267,6 +271,29 @@ class PostgresInbox:
         await self._connection.execute(sa.select(sa.func.pg_notify(str(Stage.INBOX), "")))
         return found
 
+    async def discard(self, event_ids: Collection[str]) -> Collection[str]:
+        """Be done with those of these that are dead; returns their ids."""
+        discarded = await self._connection.scalars(
+            sa.update(t)
+            .where(t.c.event_id.in_(event_ids), *_in([State.DEAD]))
+            .values(
+                processed=True,
+                outcome=str(Outcome.DISCARDED),
+                processed_at=sa.func.now(),
+                updated_at=sa.func.now(),
+            )
+            .returning(t.c.event_id)
+        )
+        return discarded.all()
+
+
+def _in(states: Collection[str]) -> list[sa.ColumnElement[bool]]:
+    """What is in one of these states. Those that are not done with are few, and have an index."""
+    conditions: list[sa.ColumnElement[bool]] = [STATE.in_(states)]
+    if set(states) <= set(State):
+        conditions.append(sa.not_(t.c.processed))
+    return conditions
+
 
 def _row(verdict: Verdict) -> dict[str, object]:
     row: dict[str, object] = {
@@ -275,14 +302,14 @@ def _row(verdict: Verdict) -> dict[str, object]:
         "outcome": None,
         "error_message": None,
         "attempt_count": 0,
-        "next_attempt_at": None,
+        "delay": None,
         "waiting_for": None,
     }
     match verdict:
         case Processed(outcome=outcome, note=note):
             row |= {"processed": True, "outcome": str(outcome), "error_message": note}
-        case Postponed(next_attempt_at=due, reason=reason, failed=failed, waits_for=key):
-            row |= {"next_attempt_at": due, "error_message": reason, "waiting_for": key}
+        case Postponed(delay=delay, reason=reason, failed=failed, waits_for=key):
+            row |= {"delay": delay, "error_message": reason, "waiting_for": key}
             row["attempt_count"] = int(failed)
         case Dead(error=error):
             row |= {"outcome": str(State.DEAD), "error_message": error, "attempt_count": 1}

@@ -85,7 +85,7 @@ stripe_webhook_events = sa.Table(
     # The signed bytes as they came. Not jsonb: that would neither keep them nor be as fast.
     sa.Column("payload", BYTEA),
     sa.Column("traceparent", sa.String(55), nullable=False),
-    # NULL: due at once. Never the database's clock, which may differ from the workers'.
+    # NULL: due at once. By the database's clock, since those of the workers may differ.
     sa.Column("next_attempt_at", _moment),
     # What wakes it before its next attempt; a subscription's or customer's reference, or a user.
     sa.Column("waiting_for", sa.String(255)),

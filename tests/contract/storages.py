@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -11,7 +11,6 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.memory.clock import SettableClock
 from adapters.memory.inbox import MemoryIntake
 from adapters.memory.partitions import MemoryPartitions
 from adapters.memory.store import MemoryStore
@@ -39,6 +38,10 @@ class Storage(Protocol):
         """Let the time pass for which this worker is believed alive."""
         ...
 
+    async def let_pass(self, time: timedelta) -> None:
+        """Let time pass for the webhooks that are kept."""
+        ...
+
     async def marks(self, message_id: UUID) -> tuple[datetime | None, datetime | None]:
         """When this message was published, and when it was given up as unrouted."""
         ...
@@ -51,16 +54,15 @@ class Storage(Protocol):
 class MemoryStorage:
     def __init__(self) -> None:
         self._store = MemoryStore()
-        self._clock = SettableClock()
 
     def unit_of_work(self) -> UnitOfWork:
         return MemoryUnitOfWork(self._store)
 
     def intake(self) -> Intake:
-        return MemoryIntake(self._store, self._clock)
+        return MemoryIntake(self._store)
 
     def partitions(self) -> Partitions:
-        return MemoryPartitions(self._store, self._clock)
+        return MemoryPartitions(self._store)
 
     def wakeups(self) -> Wakeups:
         return MemoryWakeups(self._store)
@@ -68,6 +70,11 @@ class MemoryStorage:
     async def let_expire(self, worker: UUID) -> None:
         if lease := self._store.workers.get(worker):
             lease.expires_at = datetime.min.replace(tzinfo=UTC)
+
+    async def let_pass(self, time: timedelta) -> None:
+        for lease in self._store.workers.values():
+            lease.expires_at += time
+        self._store.clock.advance(time)
 
     async def marks(self, message_id: UUID) -> tuple[datetime | None, datetime | None]:
         row = self._store.tables.messages[message_id]
@@ -107,6 +114,18 @@ class PostgresStorage:
                     " WHERE id = :worker"
                 ),
                 {"worker": worker},
+            )
+
+    async def let_pass(self, time: timedelta) -> None:
+        # As if everything had happened so much earlier: the server's clock is not ours to set.
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                sa.text(
+                    "UPDATE payments.stripe_webhook_events SET"
+                    " created_at = created_at - CAST(:time AS interval),"
+                    " next_attempt_at = next_attempt_at - CAST(:time AS interval)"
+                ),
+                {"time": time},
             )
 
     async def marks(self, message_id: UUID) -> tuple[datetime | None, datetime | None]:

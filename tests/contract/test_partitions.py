@@ -9,7 +9,7 @@ from ports.inbox import Outcome, Processed
 from ports.partitions import PARTITIONS, LeaseLost, Partitions, Share
 from tests.contract.storages import Storage
 from tests.contract.workers import claim_all, lone_worker, record
-from tests.examples import NOW, webhook
+from tests.examples import webhook
 
 EVERYTHING = frozenset(range(PARTITIONS))
 
@@ -18,7 +18,7 @@ async def holds(storage: Storage, share: Share) -> bool:
     """Whether work of this share could be committed now."""
     try:
         async with storage.unit_of_work() as uow:
-            await uow.inbox.claim(share, limit=1, now=NOW)
+            await uow.inbox.claim(share, limit=1)
     except LeaseLost:
         return False
     return True
@@ -158,7 +158,7 @@ async def test_a_share_cannot_be_taken_before_the_unit_of_work_that_relies_on_it
     slow, successor = await lone_worker(storage), storage.partitions()
     await storage.let_expire(slow.held().worker)  # but nobody has noticed
     async with storage.unit_of_work() as uow:
-        [claimed] = await uow.inbox.claim(slow.held(), limit=1, now=NOW)
+        [claimed] = await uow.inbox.claim(slow.held(), limit=1)
         await successor.renew()
         assert successor.held().partitions == frozenset()
         await uow.inbox.settle([Processed(claimed.id, Outcome.APPLIED)])

@@ -9,13 +9,13 @@ from ports.partitions import Partitions
 from ports.unit_of_work import StorageUnavailable, UnitOfWork
 from tests.contract.storages import Storage
 from tests.contract.workers import claim_all, lone_worker, record, unpublished
-from tests.examples import NOW, customer, message, subscription, webhook
+from tests.examples import customer, message, subscription, webhook
 
 USER = uuid4()
 
 
 async def change_everything(uow: UnitOfWork, worker: Partitions) -> None:
-    [claimed] = await uow.inbox.claim(worker.held(), limit=1, now=NOW)
+    [claimed] = await uow.inbox.claim(worker.held(), limit=1)
     await uow.customers.save([customer(USER)])
     await uow.subscriptions.save([subscription()])
     await uow.trials.redeem([USER])

@@ -6,7 +6,6 @@ from ports.inbox import ClaimedWebhook, ReceivedWebhook, Verdict
 from ports.outbox import Message
 from ports.partitions import Partitions
 from tests.contract.storages import Storage
-from tests.examples import NOW
 
 
 async def lone_worker(storage: Storage) -> Partitions:
@@ -27,7 +26,7 @@ async def claim_all(storage: Storage, worker: Partitions | None = None) -> Seque
     """Look at everything that is due for the worker now, without keeping it."""
     worker = worker or await lone_worker(storage)
     async with storage.unit_of_work() as uow:
-        return await uow.inbox.claim(worker.held(), limit=1000, now=NOW)
+        return await uow.inbox.claim(worker.held(), limit=1000)
 
 
 async def settle(storage: Storage, *verdicts: Verdict) -> None:

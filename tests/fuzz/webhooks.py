@@ -8,6 +8,7 @@ Nothing but the errors that these promise may come of any input. The arguments a
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from uuid import UUID
 
 import atheris  # type: ignore[import-untyped]  # it has no annotations
@@ -64,7 +65,7 @@ def read(payload: bytes) -> None:
         livemode=received.livemode,
         payload=received.payload,
         traceparent="",
-        received_at=NOW,
+        age=timedelta(0),
         attempts=0,
     )
     try:

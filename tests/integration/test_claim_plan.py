@@ -72,7 +72,6 @@ async def test_a_claim_reads_the_index_of_what_is_pending_in_its_order(
     webhooks = await plan_of(
         database,
         inbox._CLAIM.text,
-        now="now()",
         partitions=partitions,
         excluding="'{}'",
         limit="500",
@@ -99,7 +98,6 @@ async def test_what_a_batch_writes_is_found_by_indexes_however_long_the_history(
     woken = await plan_of(
         database,
         inbox._WAKE.text,
-        now="now()",
         keys=keys,
     )
     settled = await plan_of(
@@ -110,8 +108,8 @@ async def test_what_a_batch_writes_is_found_by_indexes_however_long_the_history(
         outcome=column.format("'applied'::text"),
         error_message=column.format("NULL::text"),
         attempt_count=column.format("0"),
-        next_attempt_at=column.format("NULL::timestamptz"),
         waiting_for=column.format("NULL::text"),
+        delay=column.format("NULL::interval"),
     )
 
     assert '"Index Name": "ix_stripe_webhook_events_waiting_for"' in woken

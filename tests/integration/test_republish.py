@@ -9,11 +9,13 @@ from typing import Any
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.postgres.partitions import PostgresPartitions
 from adapters.postgres.unit_of_work import PostgresUnitOfWork
 from adapters.system.clock import SystemClock
 from domain.subscription import subscription_id
+from ports.partitions import PARTITIONS
 from service import message_bus
-from service.republish import Republish, Selection
+from service.republish import LEAP, Republish, Selection
 from service.working_set import WorkingSet
 from tests.builders import POLICY, TRACE, change, linked
 from tests.integration.backends import until_blocked
@@ -60,7 +62,9 @@ async def test_a_snapshot_waits_for_a_change_in_hand_and_stands_behind_it(
     engine: AsyncEngine, bystander: asyncpg.Connection
 ) -> None:
     await five_active(engine)
-    republish = Republish(lambda: PostgresUnitOfWork(engine), SystemClock(), POLICY)
+    republish = Republish(
+        lambda: PostgresUnitOfWork(engine), SystemClock(), POLICY, PostgresPartitions(engine)
+    )
     async with PostgresUnitOfWork(engine) as uow:
         await flush(uow, [REFS[3], REFS[1]], "past_due", day=1)
         republishing = asyncio.create_task(republish(Selection()))
@@ -96,7 +100,9 @@ async def test_a_change_waits_for_a_snapshot_in_hand_and_stands_behind_it(
             await self.may_commit.wait()
             await super().commit()
 
-    republish = Republish(lambda: HeldBack(engine), SystemClock(), POLICY)
+    republish = Republish(
+        lambda: HeldBack(engine), SystemClock(), POLICY, PostgresPartitions(engine)
+    )
     republishing = asyncio.create_task(republish(Selection()))
     await HeldBack.holds.wait()
 
@@ -122,7 +128,13 @@ async def test_two_that_republish_at_once_both_have_their_say(
     engine: AsyncEngine, bystander: asyncpg.Connection
 ) -> None:
     await five_active(engine)
-    republish = Republish(lambda: PostgresUnitOfWork(engine), SystemClock(), POLICY, page=2)
+    republish = Republish(
+        lambda: PostgresUnitOfWork(engine),
+        SystemClock(),
+        POLICY,
+        PostgresPartitions(engine),
+        page=2,
+    )
 
     counts = await asyncio.gather(republish(Selection()), republish(Selection()))
     assert list(counts) == [5, 5]
@@ -142,7 +154,9 @@ async def test_what_a_release_said_that_keeps_no_account_of_it_is_not_forgotten(
         " WHERE stripe_subscription_id = $1",
         REFS[0],
     )
-    await Republish(lambda: PostgresUnitOfWork(engine), SystemClock(), POLICY)(Selection())
+    await Republish(
+        lambda: PostgresUnitOfWork(engine), SystemClock(), POLICY, PostgresPartitions(engine)
+    )(Selection())
 
     assert await lines(bystander, REFS[0]) == [
         ("activated", 1, "active"),
@@ -152,3 +166,26 @@ async def test_what_a_release_said_that_keeps_no_account_of_it_is_not_forgotten(
         ("activated", 1, "active"),
         ("snapshot", 1, "active"),
     ]
+
+
+async def test_after_a_restore_rows_and_snapshots_have_numbers_of_their_own(
+    engine: AsyncEngine, bystander: asyncpg.Connection
+) -> None:
+    await five_active(engine)
+    partitions = PostgresPartitions(engine)
+    republish = Republish(
+        lambda: PostgresUnitOfWork(engine), SystemClock(), POLICY, partitions, page=2
+    )
+
+    assert await republish.after_restore() == 5
+
+    for ref in REFS:
+        assert await lines(bystander, ref) == [
+            ("activated", 1, "active"),
+            ("snapshot", 1 + LEAP, "active"),
+        ]
+    versions = await bystander.fetch("SELECT DISTINCT version FROM payments.subscriptions")
+    assert [row["version"] for row in versions] == [1 + LEAP]
+    successor = PostgresPartitions(engine)
+    await successor.renew()
+    assert len(successor.held().partitions) == PARTITIONS, "workers need not wait"

@@ -47,7 +47,7 @@ async def settle(engine: AsyncEngine, **verdicts: Any) -> None:
     partitions = PostgresPartitions(engine)
     await partitions.renew()
     async with PostgresUnitOfWork(engine) as uow:
-        claimed = await uow.inbox.claim(partitions.held(), limit=100, now=datetime.now(UTC))
+        claimed = await uow.inbox.claim(partitions.held(), limit=100)
         given: list[Verdict] = [
             verdicts[one.event_id](one.id) for one in claimed if one.event_id in verdicts
         ]
@@ -109,14 +109,13 @@ async def test_ids_are_forgotten_after_they_have_been_kept_long_enough(
 async def test_what_is_not_done_with_stays_as_it_is_for_however_long(
     engine: AsyncEngine, bystander: asyncpg.Connection, retention: ApplyRetention
 ) -> None:
-    later = datetime.now(UTC) + HOUR
     await receive(engine, "evt_pending", "evt_dead", "evt_retried", "evt_held", "evt_done")
     await settle(
         engine,
         evt_done=applied,
         evt_dead=lambda id_: Dead(id_, "why"),
-        evt_retried=lambda id_: Postponed(id_, later, "why"),
-        evt_held=lambda id_: Postponed(id_, later, "why", failed=False, waits_for="sub_1"),
+        evt_retried=lambda id_: Postponed(id_, HOUR, "why"),
+        evt_held=lambda id_: Postponed(id_, HOUR, "why", failed=False, waits_for="sub_1"),
     )
     async with PostgresUnitOfWork(engine) as uow:
         await uow.outbox.add([message(version=1)])

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -25,7 +26,7 @@ from ports.inbox import Outcome, Processed
 from ports.partitions import LeaseLost
 from ports.unit_of_work import ConcurrentChange, StorageUnavailable
 from ports.wakeups import Stage
-from tests.examples import NOW, customer, message, webhook
+from tests.examples import customer, message, webhook
 from tests.integration.backends import PATIENCE, terminate, until_blocked
 from tests.proxy import Proxy
 
@@ -295,7 +296,7 @@ async def test_a_stalled_worker_whose_session_the_server_ended_commits_nothing_a
 
     async def stall() -> None:
         async with PostgresUnitOfWork(engine) as uow:
-            [claimed] = await uow.inbox.claim(stalled.held(), limit=1, now=NOW)
+            [claimed] = await uow.inbox.claim(stalled.held(), limit=1)
             await uow.outbox.add([message()])
             await uow.inbox.settle([Processed(claimed.id, Outcome.APPLIED)])
             # As the server itself does to whoever is idle in a transaction for too long.
@@ -307,12 +308,12 @@ async def test_a_stalled_worker_whose_session_the_server_ended_commits_nothing_a
         await stall()
 
     async with PostgresUnitOfWork(engine) as uow:
-        claimed = await uow.inbox.claim(successor.held(), limit=10, now=NOW)
+        claimed = await uow.inbox.claim(successor.held(), limit=10)
         assert [webhook.event_id for webhook in claimed] == ["evt_1"]
         assert await uow.outbox.claim(successor.held(), limit=10) == []
     async with PostgresUnitOfWork(engine) as uow:
         with pytest.raises(LeaseLost):
-            await uow.inbox.claim(stalled.held(), limit=1, now=NOW)
+            await uow.inbox.claim(stalled.held(), limit=1)
 
 
 async def test_partitions_are_given_back_only_after_the_batch_that_relies_on_them(
@@ -322,7 +323,7 @@ async def test_partitions_are_given_back_only_after_the_batch_that_relies_on_the
     await leaving.renew()
     share = leaving.held()
     async with PostgresUnitOfWork(engine) as uow:
-        await uow.inbox.claim(share, limit=1, now=NOW)
+        await uow.inbox.claim(share, limit=1)
         releasing = asyncio.create_task(leaving.release())
         await until_blocked(bystander)
         await uow.outbox.add([message()])
@@ -338,7 +339,7 @@ async def test_a_sign_of_life_does_not_wait_for_the_batch_in_hand(engine: AsyncE
     worker = PostgresPartitions(engine)
     await worker.renew()
     async with PostgresUnitOfWork(engine) as uow:
-        await uow.inbox.claim(worker.held(), limit=1, now=NOW)
+        await uow.inbox.claim(worker.held(), limit=1)
         await asyncio.wait_for(worker.renew(), PATIENCE / 2)
 
 
@@ -351,7 +352,7 @@ async def test_what_is_beyond_the_share_is_given_back_only_after_the_batch_in_ha
     await joining.renew()
     before = worker.held()
     async with PostgresUnitOfWork(engine) as uow:
-        [claimed] = await uow.inbox.claim(before, limit=1, now=NOW)
+        [claimed] = await uow.inbox.claim(before, limit=1)
         giving_back = asyncio.create_task(worker.renew())
         await until_blocked(bystander)
         await uow.inbox.settle([Processed(claimed.id, Outcome.APPLIED)])
@@ -361,7 +362,7 @@ async def test_what_is_beyond_the_share_is_given_back_only_after_the_batch_in_ha
     assert worker.held().epoch > before.epoch
     async with PostgresUnitOfWork(engine) as uow:
         with pytest.raises(LeaseLost):
-            await uow.inbox.claim(before, limit=1, now=NOW)
+            await uow.inbox.claim(before, limit=1)
 
 
 async def test_the_server_ends_whoever_is_idle_in_a_transaction_for_too_long(
@@ -432,3 +433,46 @@ async def test_a_listener_survives_that_there_is_no_database(
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
     await nowhere.dispose()
+
+
+async def test_a_connection_to_what_has_become_read_only_is_left_for_another(
+    migrated_url: str,
+) -> None:
+    engine = create_engine(migrated_url, name="under test", pool_size=1)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(sa.text("SET default_transaction_read_only = on"))
+        health = await PostgresHealth(engine).check()
+        assert (health.well, health.hint) == (False, "it takes no writes: is it a standby?")
+        with pytest.raises(StorageUnavailable, match="takes no writes"):
+            await PostgresIntake(engine).record(webhook())
+
+        assert await PostgresIntake(engine).record(webhook())
+        assert (await PostgresHealth(engine).check()).well
+    finally:
+        await engine.dispose()
+
+
+async def test_no_connection_is_made_to_what_takes_no_writes(
+    migrated_url: str, bystander: asyncpg.Connection
+) -> None:
+    engine = create_engine(migrated_url, name="under test", pool_size=1)
+    name = await bystander.fetchval("SELECT current_database()")
+    await bystander.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    try:
+        with pytest.raises(StorageUnavailable, match="takes no writes"):
+            await PostgresPartitions(engine).renew()
+        assert not (await PostgresHealth(engine).check()).well
+    finally:
+        await bystander.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    try:
+        assert await PostgresPartitions(engine).renew()
+    finally:
+        await engine.dispose()
+
+
+async def test_the_server_does_not_wait_long_for_who_acknowledges_nothing(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.connect() as connection:
+        assert await connection.scalar(sa.text("SHOW tcp_user_timeout")) == "10000"

@@ -128,6 +128,7 @@ async def test_where_all_is_well_nothing_fails(
         "webhook secrets",
         "database",
         "clock",
+        "durability",
         "schema",
         "role",
         "inbox",
@@ -256,6 +257,20 @@ async def test_a_role_that_owns_or_lacks_something_is_told_so(
     finally:
         await owner.close()
     assert "role: lacks INSERT on payments.workers" in report.lines("fail")
+
+
+async def test_a_database_that_forgets_what_it_committed_is_told_so(
+    doctor: Doctor, owner_url: str, service_role: str
+) -> None:
+    owner = await asyncpg.connect(owner_url)
+    try:
+        await owner.execute(f"ALTER ROLE {service_role} SET synchronous_commit = off")
+        report = await doctor()
+    finally:
+        await owner.execute(f"ALTER ROLE {service_role} RESET synchronous_commit")
+        await owner.close()
+
+    assert any("synchronous_commit off" in line for line in report.lines("warn"))
 
 
 async def test_a_schema_that_is_missing_or_behind_is_to_be_migrated(

@@ -1,6 +1,6 @@
 """What the sandbox sends and answers, as the service's own adapter reads it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -38,7 +38,7 @@ def _read(sandbox: StripeSandbox, receiver: Receiver) -> list[Command | Unhandle
             livemode=taken.livemode,
             payload=taken.payload,
             traceparent=TRACE,
-            received_at=now,
+            age=timedelta(0),
             attempts=0,
         )
         read.append(webhooks.translate(claimed))

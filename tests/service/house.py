@@ -40,7 +40,9 @@ PRICES = (
 
 
 class House:
-    """One process of the service. Several may share a store and a clock."""
+    """One process of the service. Several may share a store, by whose clock they live, unless
+    theirs is another one.
+    """
 
     def __init__(
         self,
@@ -55,7 +57,7 @@ class House:
         traces: Traces = UNTRACED,
     ) -> None:
         self.store = store or MemoryStore()
-        self.clock = clock or SettableClock()
+        self.clock = clock or self.store.clock
         self.provider = provider or MemoryPaymentProvider()
         self.provider.customers.setdefault(
             "cus_1", ProviderCustomer("cus_1", USER, "alice@example.com", "Alice")
@@ -63,19 +65,19 @@ class House:
         self.publisher = MemoryEventPublisher()
         self.queue = self.publisher.subscribe()
         self.wakeups = MemoryWakeups(self.store)
-        self.partitions = MemoryPartitions(self.store, self.clock)
+        self.partitions = MemoryPartitions(self.store)
         prices = PriceList(PRICES)
         prices.learn({}, {})  # the provider was asked
         reader = StripeWebhooks([SECRET], prices)
         self.receive = ReceiveWebhook(
             reader,
-            MemoryIntake(self.store, self.clock),
+            MemoryIntake(self.store),
             self.clock,
             metrics=metrics,
             traces=traces,
         )
         self.lookups = ProviderLookups(
-            self.provider, answered=lambda: self.wakeups.wake(Stage.INBOX)
+            self.provider, answered=lambda: self.wakeups.wake(Stage.INBOX), monotonic=self.monotonic
         )
         self.process = ProcessInbox(
             self.unit_of_work,
@@ -83,13 +85,13 @@ class House:
             self.lookups,
             self.partitions,
             self.wakeups,
-            self.clock,
             ProcessingRules(
                 livemode=livemode,
                 access=AccessPolicy(past_due_grace=timedelta(days=7)),
                 retry=retry or RetryPolicy(),
                 batch_size=batch_size,
             ),
+            monotonic=self.monotonic,
             metrics=metrics,
             traces=traces,
         )
@@ -99,9 +101,14 @@ class House:
             self.partitions,
             self.clock,
             batch_size=batch_size,
+            monotonic=self.monotonic,
             metrics=metrics,
             traces=traces,
         )
+
+    def monotonic(self) -> float:
+        """Seconds that have passed for this house, whatever its clock is set to."""
+        return self.store.clock.now().timestamp()
 
     def unit_of_work(self) -> MemoryUnitOfWork:
         """A transaction on this house's store."""

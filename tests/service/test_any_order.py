@@ -153,7 +153,8 @@ async def _live(
 ) -> tuple[Tables, list[Message]]:
     """Deliver and work until nothing is left to do; the tables and the messages that arrived."""
     provider = provider_after(history)
-    store, clock = MemoryStore(), SettableClock()
+    clock = SettableClock()
+    store = MemoryStore(clock)
     fate = iter(crashes)
     arrived: list[Message] = []
     for some in [delivered[n : n + 3] for n in range(0, len(delivered), 3)] + [[], [], []]:

@@ -194,7 +194,8 @@ class PickyBroker(MemoryEventPublisher):
 async def test_what_a_lane_has_held_back_and_the_whole_has_published_is_waited_for_no_more() -> (
     None
 ):
-    house, broker, held_back = House(), PickyBroker(), HeldBack()
+    house, broker = House(), PickyBroker()
+    held_back = HeldBack(monotonic=house.monotonic)
     broker.refused.update(SUBSCRIPTIONS[30:])  # which the lanes come to, after the whole's batch
 
     def relay(partitions: HeldPartitions) -> RelayOutbox:
@@ -205,6 +206,7 @@ async def test_what_a_lane_has_held_back_and_the_whole_has_published_is_waited_f
             house.clock,
             held_back=held_back,
             batch_size=20,
+            monotonic=house.monotonic,
         )
 
     parts = [PartOfShare(house.partitions, number, 2) for number in range(2)]

@@ -24,7 +24,7 @@ SNAPSHOT = "payments.subscription.snapshot.v1"
 
 
 async def republished(house: House) -> list[dict[str, Any]]:
-    await Republish(house.unit_of_work, house.clock, POLICY)(Selection())
+    await Republish(house.unit_of_work, house.clock, POLICY, house.partitions)(Selection())
     await house.publish()
     return [json.loads(message.body) for message in house.published()]
 

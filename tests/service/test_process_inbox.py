@@ -12,6 +12,7 @@ from adapters.memory.subscriptions import MemorySubscriptions
 from domain.subscription import Subscription
 from ports.payment_provider import ProviderCustomer
 from ports.unit_of_work import ConcurrentChange, StorageUnavailable
+from ports.wakeups import Stage
 from service.process_inbox import HELD_RECHECK, PATIENCE
 from service.retry import RetryPolicy
 from tests.service.house import House, data
@@ -19,6 +20,7 @@ from tests.stripe_payloads import (
     DAY,
     START,
     USER,
+    Payload,
     checkout_session,
     deleted,
     event,
@@ -260,6 +262,61 @@ async def test_a_question_to_the_provider_holds_up_only_its_subscription() -> No
     assert house.outcomes([*tie, after, other]) == ["applied"] * 4
     assert house.provider.asked.count("sub_1") == 1
     assert house.store.tables.subscriptions["sub_1"].status == "active"
+
+
+async def test_an_answer_that_was_never_used_is_not_taken_for_the_truth_later() -> None:
+    """A worker asks and loses its share before it can use the answer. When the share comes back,
+    the provider would say something else.
+    """
+    house = House()
+    other = House(store=house.store, provider=house.provider)
+    await house.run(event(CREATED, subscription()))
+
+    def tie(second: int) -> list[Payload]:
+        return [
+            event(UPDATED, subscription(status=status), created=START + second)
+            for status in ("past_due", "active")
+        ]
+
+    def truth(status: str) -> None:
+        facts = replace(house.store.tables.subscriptions["sub_1"].facts, status=status)
+        house.provider.subscriptions["sub_1"] = facts
+
+    truth("unpaid")
+    await house.deliver(*tie(10))
+    await house.process.run_once()
+    while house.lookups.busy_keys:
+        await house.wakeups.wait(Stage.INBOX, 5)
+    house.clock.advance(timedelta(minutes=1))  # it stalls, and its lease expires
+    await other.work()
+    assert house.store.tables.subscriptions["sub_1"].status == "unpaid"
+    await other.partitions.release()
+
+    truth("paused")
+    await house.deliver(*tie(20))
+    await house.work()
+    assert house.store.tables.subscriptions["sub_1"].status == "paused"
+
+
+async def test_a_long_outage_of_the_provider_is_asked_about_ever_more_seldom() -> None:
+    house = House()
+    house.provider.available = False
+    await house.deliver(event(CREATED, subscription(user_id=None)))
+
+    async def tries(within: timedelta) -> int:
+        before, end = len(house.provider.asked), house.clock.now() + within
+        while house.clock.now() < end:
+            await house.work()
+            idle = await house.process.idle_time()
+            assert idle is not None
+            house.clock.advance(idle + timedelta(milliseconds=1))
+        return len(house.provider.asked) - before
+
+    await tries(timedelta(hours=2))
+    later = await tries(timedelta(hours=6))
+
+    # Every 7.5 minutes on the average, which would be 48 times.
+    assert 10 < later < 150
 
 
 async def test_while_the_provider_is_away_a_webhook_stays_alive() -> None:

@@ -8,10 +8,12 @@ from uuid import UUID
 
 import pytest
 
+from adapters.memory.clock import SettableClock
 from adapters.memory.event_publisher import MemoryEventPublisher
 from ports.event_publisher import BrokerUnavailable, Delivery
 from ports.outbox import Message
 from ports.partitions import LeaseLost
+from service.held_back import HOLD_BACK
 from service.relay_outbox import RelayOutbox
 from tests.service.house import House
 from tests.stripe_payloads import START, event, invoice, subscription
@@ -40,7 +42,13 @@ class ScriptedPublisher(MemoryEventPublisher):
 async def house_with(publisher: ScriptedPublisher, subscriptions: int = 1) -> House:
     """A house whose outbox holds activated, paid and changed, for each subscription."""
     house = House()
-    house.relay = RelayOutbox(house.unit_of_work, publisher, house.partitions, house.clock)
+    house.relay = RelayOutbox(
+        house.unit_of_work,
+        publisher,
+        house.partitions,
+        house.clock,
+        monotonic=house.monotonic,
+    )
     for number in range(1, subscriptions + 1):
         ref = f"sub_{number}"
         await house.deliver(
@@ -88,6 +96,21 @@ async def test_what_must_be_routed_waits_for_a_queue_and_its_successors_with_it(
     assert publisher.waves[1:] == [["sub_1:1"], ["sub_1:2"], ["sub_1:3"]]
 
 
+async def test_a_clock_that_is_set_back_holds_nothing_back_for_longer() -> None:
+    publisher = ScriptedPublisher({ACTIVATED: Delivery.UNROUTABLE})
+    house = await house_with(publisher)
+    wall = SettableClock(house.clock.now())
+    house.relay = RelayOutbox(
+        house.unit_of_work, publisher, house.partitions, wall, monotonic=house.monotonic
+    )
+    await house.publish()
+    publisher.judge.clear()
+    wall.advance(-timedelta(days=1))
+    house.clock.advance(HOLD_BACK.delay(1) + timedelta(seconds=1))
+    await house.publish()
+    assert set(marks(house).values()) == {"published"}
+
+
 async def test_what_another_worker_has_published_is_held_back_no_longer() -> None:
     publisher = ScriptedPublisher({ACTIVATED: Delivery.UNROUTABLE})
     house = await house_with(publisher)
@@ -128,7 +151,12 @@ async def test_one_blocked_subscription_does_not_hold_up_another() -> None:
     house = House()
     publisher = ScriptedPublisher({ACTIVATED: Delivery.UNROUTABLE})
     house.relay = RelayOutbox(
-        house.unit_of_work, publisher, house.partitions, house.clock, batch_size=1
+        house.unit_of_work,
+        publisher,
+        house.partitions,
+        house.clock,
+        batch_size=1,
+        monotonic=house.monotonic,
     )
     await house.deliver(event(CREATED, subscription("sub_1")))
     await house.work()
@@ -219,7 +247,13 @@ async def test_a_late_mark_leaves_what_the_successor_has_marked() -> None:
 
     taken_at: list[datetime] = []
     successor = House(store=house.store, clock=house.clock)
-    frozen = RelayOutbox(house.unit_of_work, Freezes(take_over), house.partitions, house.clock)
+    frozen = RelayOutbox(
+        house.unit_of_work,
+        Freezes(take_over),
+        house.partitions,
+        house.clock,
+        monotonic=house.monotonic,
+    )
     with pytest.raises(LeaseLost):
         await frozen.run_once()
 

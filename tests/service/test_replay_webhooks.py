@@ -99,3 +99,18 @@ async def test_what_a_worker_applies_meanwhile_is_refused_and_told_of_once() -> 
 
     assert (list(replay.replayed), set(replay.refused)) == ([], {ending["id"]})
     assert house.told().count("subscription.trial_ending") == 1
+
+
+async def test_what_was_discarded_is_dead_no_more_and_tried_only_where_it_is_named() -> None:
+    house, dead, applied = await house_with_a_dead_and_an_applied()
+    inbox = ReplayWebhooks(house.unit_of_work)
+
+    assert list(await inbox.discard([dead["id"], applied["id"]])) == [dead["id"]]
+
+    assert await inbox.count() == {"discarded": 1, "applied": 1}
+    assert (await inbox(WebhookQuery(event_type=CREATED))).replayed == []
+    house.provider.customers["cus_9"] = ProviderCustomer("cus_9", OTHER)
+    named = await inbox(WebhookQuery(event_ids=[dead["id"]]))
+    assert [kept.event_id for kept in named.replayed] == [dead["id"]]
+    await house.run()
+    assert house.outcomes([dead]) == ["applied"]

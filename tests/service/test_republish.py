@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from domain.subscription import subscription_id
 from sandbox.users_service import UsersView
-from service.republish import Republish, Selection
+from service.republish import Republish, Selection, WorkersAlive
 from tests.builders import OTHER_USER, POLICY
 from tests.service.house import House, at
 from tests.stripe_payloads import DAY, START, USER, event, invoice, subscription
@@ -21,7 +23,7 @@ SNAPSHOT = "payments.subscription.snapshot.v1"
 
 
 def republish(house: House, *, page: int = 2) -> Republish:
-    return Republish(house.unit_of_work, house.clock, POLICY, page=page)
+    return Republish(house.unit_of_work, house.clock, POLICY, house.partitions, page=page)
 
 
 async def house_with_four() -> House:
@@ -120,6 +122,56 @@ async def test_access_that_ended_earlier_is_not_said_to_end_with_the_snapshot() 
     *_, changed, snapshot = bodies(house)
     assert snapshot["data"]["accessUntil"] == changed["data"]["accessUntil"]
     assert changed["data"]["accessUntil"] == "2026-01-02T00:00:00Z"
+
+
+async def test_after_a_restore_no_number_that_consumers_may_know_is_given_again() -> None:
+    """Three messages and a subscription are lost, and things go on differently from there."""
+    house = await house_with_four()
+    view = UsersView()
+    for body in bodies(house):
+        view.apply(body)
+    backup = house.store.tables
+    lost = [
+        event(UPDATED, subscription("sub_1", status="active"), created=START + 2 * DAY),
+        event(UPDATED, subscription("sub_1", status="past_due"), created=START + 3 * DAY),
+        event(UPDATED, subscription("sub_1", status="active"), created=START + 4 * DAY),
+        event(CREATED, subscription("sub_5"), created=START + 2 * DAY),
+        event(UPDATED, subscription("sub_5", status="past_due"), created=START + 3 * DAY),
+    ]
+    await house.run(*lost)
+    for body in bodies(house):
+        view.apply(body)
+    house.store.tables = backup
+    await house.partitions.release()
+
+    assert await republish(house).after_restore() == 3
+    for ref in ("sub_1", "sub_5"):
+        now = subscription(ref, status="canceled")
+        await house.run(event(DELETED, now, created=START + 5 * DAY))
+    await house.partitions.release()
+    # Those that were first heard of in what was lost: nobody knew of them the first time.
+    assert await republish(house).after_restore() == 4
+    await house.publish()
+    for body in bodies(house):
+        view.apply(body)
+
+    for ref, row in house.store.tables.subscriptions.items():
+        assert view.status_of(str(row.id)) == (row.status if row.version else "none"), ref
+    assert view.status_of(str(subscription_id("sub_5"))) == "canceled"
+
+
+async def test_while_a_worker_is_alive_no_numbers_are_left_out() -> None:
+    house = await house_with_four()
+    other = House(store=house.store)
+    for worker in (house, other, house, other):
+        await worker.partitions.renew()
+    before = house.store.tables
+
+    with pytest.raises(WorkersAlive):
+        await republish(other).after_restore()
+
+    assert house.store.tables == before
+    assert not other.partitions.held().partitions, "what it held is given back"
 
 
 async def test_who_has_every_message_learns_nothing_new_from_a_snapshot() -> None:

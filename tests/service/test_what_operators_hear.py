@@ -225,7 +225,8 @@ def span_id(span: ReadableSpan) -> int:
 
 async def test_one_trace_leads_from_the_request_over_a_restart_to_the_message() -> None:
     """Three processes on one store: one receives, the next works off, the last publishes."""
-    store, clock = MemoryStore(), SettableClock()
+    clock = SettableClock()
+    store = MemoryStore(clock)
     collectors = [Collector() for _ in range(3)]
     receiving, working, publishing = (
         House(store=store, clock=clock, traces=collector.traces) for collector in collectors

@@ -1,11 +1,13 @@
 """What is kept of an error holds no secret and no whole address."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.process_inbox import ERROR_LENGTH, describe
-from service.redaction import redacted
+from service.redaction import redacted, without_people
 
 _WORD = st.text("abcdefghij.+-_0123456789", min_size=2, max_size=20)
 
@@ -47,3 +49,35 @@ def test_an_error_is_kept_redacted_and_of_bounded_length() -> None:
     kept = describe(ValueError("alice@example.com " * 1_000))
     assert "alice@" not in kept
     assert len(kept) == ERROR_LENGTH
+
+
+def test_what_a_payload_says_of_people_is_masked_and_the_rest_is_there() -> None:
+    payload = {
+        "id": "evt_1",
+        "data": {
+            "object": {
+                "customer_email": "alice@example.com",
+                "customer_address": {"line1": "Canary Street 1"},
+                "customer_shipping": {"name": "Alice Canary", "phone": None},
+                "lines": [{"description": "for canary@example.com", "amount": 1000}],
+            }
+        },
+    }
+
+    shown = without_people(json.dumps(payload).encode())
+
+    assert "canary" not in shown.lower()
+    assert "alice" not in shown.lower()
+    about = json.loads(shown)["data"]["object"]
+    assert about["customer_email"] == "***"
+    assert about["customer_shipping"] == {"name": "***", "phone": None}
+    assert about["lines"][0]["amount"] == 1000
+
+
+def test_of_a_payload_that_is_no_json_no_address_is_shown() -> None:
+    assert "alice" not in without_people(b"\xff alice@example.com")
+
+
+def test_what_a_database_quotes_of_a_row_is_left_out_and_its_hint_stays() -> None:
+    said = "no\nDETAIL:  Failing row contains (1, Alice,\n Street).\nHINT:  See it.\n\nAbove"
+    assert redacted(said) == "no\nDETAIL:  ***\nHINT:  See it.\n\nAbove"

@@ -8,6 +8,7 @@ real object and an envelope of our own.
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -75,7 +76,7 @@ def take(payload: Payload, prices: PriceList | None = None) -> tuple[ReceivedWeb
         livemode=received.livemode,
         payload=received.payload,
         traceparent=received.traceparent,
-        received_at=at(START),
+        age=timedelta(0),
         attempts=0,
     )
     return received, reader.translate(claimed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -59,7 +59,7 @@ def translate(
         livemode=False,
         payload=body,
         traceparent=TRACE,
-        received_at=at(START),
+        age=timedelta(0),
         attempts=0,
     )
     return StripeWebhooks([], prices or price_list(learned=True)).translate(claimed)
@@ -275,7 +275,7 @@ def test_the_mode_of_the_event_goes_with_its_owner() -> None:
             livemode=True,
             payload=encode(example("customer.subscription.updated")),
             traceparent=TRACE,
-            received_at=at(START),
+            age=timedelta(0),
             attempts=0,
         )
     )

@@ -91,6 +91,30 @@ def test_an_error_is_logged_without_the_variables_it_happened_among(
         assert entry["timestamp"].endswith("Z")
 
 
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_what_an_error_quotes_of_people_or_secrets_is_not_logged(
+    log_format: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As asyncpg does of rows and parameters, in whatever place of a chain or of a group."""
+    logs.configure(log_format, "info")
+    secret = "sk_" + "test_51canary"
+    try:
+        try:
+            raise ValueError("duplicate key\nDETAIL:  Key (name)=(Alice Canary) already exists.")
+        except ValueError as row:
+            inner = ValueError(f"invalid input for query argument $3: 'canary' ({secret})")
+            inner.add_note("canary@example.com")
+            raise ExceptionGroup("canary@example.com", [inner]) from row
+    except ExceptionGroup:
+        structlog.get_logger("test").exception("it_failed")
+    logging.getLogger("aio_pika").error("canary@example.com", exc_info=ValueError(secret))
+    said = capsys.readouterr().err
+
+    assert "duplicate key" in said
+    assert "query argument $3" in said
+    assert "canary" not in said.lower(), said
+
+
 def test_a_line_for_machines_holds_whatever_is_put_into_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
