@@ -30,6 +30,14 @@ class Unacceptable(Refusal):
     """Well-formed, but not something that can be accepted."""
 
 
+def purchase_under_way() -> Conflict:
+    """Another request has the same in hand for longer than can be waited."""
+    return Conflict(
+        "purchase-under-way",
+        "another purchase of yours is just being started: try again in a moment",
+    )
+
+
 def payment_in_hand() -> Conflict:
     """What was to be closed is being paid at this moment."""
     return Conflict(

@@ -20,6 +20,7 @@ from adapters.http.user_api import UseCases, user_api
 from adapters.http.users import RateLimit
 from adapters.otlp.tracing import OtlpTracing
 from adapters.postgres import privileges
+from adapters.postgres.asked_terms import PostgresAskedTerms
 from adapters.postgres.claims import PostgresClaims
 from adapters.postgres.engine import create_engine
 from adapters.postgres.examiner import PostgresExaminer
@@ -54,6 +55,7 @@ from domain.events import PaymentFailure
 from domain.money import Money
 from domain.plans import Interval, Offer, Plan, PriceList
 from domain.subscription import AccessPolicy, Status
+from ports.asked_terms import AskedTerms
 from ports.authentication import Authenticator
 from ports.billing import Billing
 from ports.catalog import Catalog
@@ -323,6 +325,9 @@ class Container(containers.DeclarativeContainer):
     shown_previews: providers.Provider[ShownPreviews] = providers.Singleton(
         PostgresShownPreviews, users_engine
     )
+    asked_terms: providers.Provider[AskedTerms] = providers.Singleton(
+        PostgresAskedTerms, users_engine
+    )
     claims: providers.Provider[Claims] = providers.Singleton(PostgresClaims, users_engine)
     settlements: providers.Provider[Settlements] = providers.Singleton(
         PostgresSettlements, users_engine
@@ -435,6 +440,8 @@ class Container(containers.DeclarativeContainer):
         ensure_customer,
         offers,
         own_webhooks,
+        asked_terms,
+        clock,
         trial_period_days=settings.provided.trial_period_days,
     )
     owned_subscription = providers.Singleton(
@@ -446,7 +453,7 @@ class Container(containers.DeclarativeContainer):
     use_cases = providers.Singleton(
         UseCases,
         ensure_customer=ensure_customer,
-        start_checkout=providers.Singleton(StartCheckout, purchasing, purchases, origins, clock),
+        start_checkout=providers.Singleton(StartCheckout, purchasing, origins, clock),
         open_portal=providers.Singleton(
             OpenPortal,
             users_unit_of_work.provider,

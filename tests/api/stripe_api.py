@@ -236,7 +236,12 @@ class StripeApi:
     # Customers
 
     def create_customer(self, form: Form) -> Object:
-        return self._keep("customer", **{"name": None, **form}, deleted=False)
+        return self._keep("customer", **{"email": None, "name": None, **form}, deleted=False)
+
+    def update_customer(self, form: Form, customer_id: str) -> Object:
+        customer = self._get("customer", customer_id)
+        customer |= form
+        return customer
 
     # Checkout and portal
 
@@ -497,6 +502,7 @@ _ROUTES: Final[list[tuple[str, str, _Handler]]] = [
     ("POST", "/v1/customers", StripeApi.create_customer),
     ("GET", "/v1/customers", lambda api, f: api._listing("customer")(f)),
     ("GET", "/v1/customers/([^/]+)", StripeApi.retrieve),
+    ("POST", "/v1/customers/([^/]+)", StripeApi.update_customer),
     ("POST", "/v1/checkout/sessions", StripeApi.create_session),
     ("GET", "/v1/checkout/sessions", lambda api, f: api._listing("checkout.session")(f)),
     ("GET", "/v1/checkout/sessions/([^/]+)", StripeApi.retrieve),

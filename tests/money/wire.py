@@ -82,6 +82,13 @@ class Wire:
         self._rival: Rival | None = None
         self._down = False
         self.sent: list[tuple[str, str]] = []
+        self._arrivals: list[tuple[tuple[str, str], asyncio.Event]] = []
+
+    def arrival(self, method: str, path: str) -> asyncio.Event:
+        """Set when the next such request has arrived."""
+        arrived = asyncio.Event()
+        self._arrivals.append(((method, path), arrived))
+        return arrived
 
     def lose_answers(self, method: str, path: str, *, times: int = TRIES) -> None:
         """Have the next such requests carried out, and the connection break before the answer."""
@@ -121,6 +128,9 @@ class Wire:
         """Take a request."""
         method, path = scope["method"], scope["path"]
         self.sent.append((method, path))
+        for expected, arrived in self._arrivals:
+            if expected == (method, path):
+                arrived.set()
         if self._down:
             await _break_off(send)
             return
