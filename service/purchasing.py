@@ -72,7 +72,9 @@ class Offers:
             offer = self._prices.sold_as(price_ref)
         if offer is None:
             raise Unacceptable(
-                "price-not-offered", "this price is not for sale: take one from /config"
+                "price-not-offered",
+                "this price is not for sale: choose another one",
+                instead="GET /api/payments/config",
             )
         return offer
 
@@ -326,28 +328,38 @@ def _runs(status: str, has_ended: bool) -> bool:
 
 
 def _already_subscribed(running: Snapshot) -> Conflict:
-    status = running.status
-    if status == Status.PAUSED:
-        return Conflict(
-            "already-subscribed",
-            "you have a subscription that is paused: end it before you buy another one "
-            "(DELETE /api/payments/subscriptions/{id}?immediately=true)",
-        )
-    if status in (Status.TRIALING, Status.ACTIVE) and running.cancel_at is not None:
-        return Conflict(
-            "already-subscribed",
-            "you have a subscription whose end is scheduled: resume it instead of buying a second "
-            "one (POST /api/payments/subscriptions/{id}/resume), then change its plan if you want "
-            "another",
-        )
-    if status in (Status.TRIALING, Status.ACTIVE):
-        return Conflict(
-            "already-subscribed",
-            "you have a running subscription: change its plan instead of buying a second one "
-            "(PATCH /api/payments/subscriptions/{id})",
-        )
+    what_to_do, instead = _INSTEAD_OF_A_SECOND[_situation_of(running)]
     return Conflict(
         "already-subscribed",
-        f"you have a subscription that is {status}: settle what is owed in the portal "
-        "(POST /api/payments/create-portal-session) instead of buying a second one",
+        f"you have a subscription {what_to_do.format(status=running.status)}",
+        instead=instead,
     )
+
+
+def _situation_of(running: Snapshot) -> str:
+    if running.status not in (Status.TRIALING, Status.ACTIVE):
+        return "paused" if running.status == Status.PAUSED else "in debt"
+    return "running" if running.cancel_at is None else "ending"
+
+
+_SUBSCRIPTION: Final = "/api/payments/subscriptions/{id}"
+_INSTEAD_OF_A_SECOND: Final = {
+    "paused": (
+        "that is paused: end it before you buy another one",
+        f"DELETE {_SUBSCRIPTION}?immediately=true",
+    ),
+    "ending": (
+        "whose end is scheduled: resume it instead of buying a second one, then change its plan "
+        "if you want another",
+        f"POST {_SUBSCRIPTION}/resume",
+    ),
+    "running": (
+        "that runs: change its plan instead of buying a second one",
+        f"PATCH {_SUBSCRIPTION}",
+    ),
+    "in debt": (
+        "that is {status}: settle what is owed in the portal, or end it, instead of buying a "
+        "second one",
+        "POST /api/payments/create-portal-session",
+    ),
+}

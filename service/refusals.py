@@ -8,14 +8,22 @@ Refusal
 
 from __future__ import annotations
 
+from typing import Final
+
+SEE_SUBSCRIPTION: Final = "GET /api/payments/subscription"
+
 
 class Refusal(Exception):
-    """A request that is turned down. `name` tells the reason to programs and never changes."""
+    """A request that is turned down. `name` tells the reason to programs and never changes.
 
-    def __init__(self, name: str, detail: str) -> None:
+    `detail` is for people; `instead` is, for programs, the request that leads on.
+    """
+
+    def __init__(self, name: str, detail: str, *, instead: str | None = None) -> None:
         super().__init__(detail)
         self.name = name
         self.detail = detail
+        self.instead = instead
 
 
 class NotFound(Refusal):
@@ -42,8 +50,8 @@ def payment_in_hand() -> Conflict:
     """What was to be closed is being paid at this moment."""
     return Conflict(
         "payment-processing",
-        "the bank is processing a payment of yours: wait until it has decided "
-        "(GET /api/payments/subscription), then try again",
+        "the bank is processing a payment of yours: wait until it has decided, then try again",
+        instead=SEE_SUBSCRIPTION,
     )
 
 

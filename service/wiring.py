@@ -16,6 +16,7 @@ from adapters.auth.tokens import JwtAuthenticator
 from adapters.http import server
 from adapters.http.app import create_app, create_operations_app
 from adapters.http.config import PublicSettings
+from adapters.http.idempotency import A_DAY
 from adapters.http.user_api import UseCases, user_api
 from adapters.http.users import RateLimit
 from adapters.otlp.tracing import OtlpTracing
@@ -182,6 +183,7 @@ def kept_for(settings: Settings) -> Kept:
         payloads=timedelta(days=settings.payload_retention_days),
         event_ids=timedelta(days=settings.event_id_retention_days),
         messages=timedelta(days=settings.message_retention_days),
+        answers=A_DAY,
     )
 
 
@@ -402,7 +404,18 @@ class Container(containers.DeclarativeContainer):
         clock,
         lookback=providers.Singleton(lookback, settings),
     )
-    close_abandoned = providers.Singleton(CloseAbandoned, unit_of_work.provider, purchases, clock)
+    own_webhooks = providers.Singleton(
+        OwnWebhooks,
+        users_unit_of_work.provider,
+        purchases,
+        intake,
+        settlements,
+        clock,
+        livemode=settings.provided.livemode,
+    )
+    close_abandoned = providers.Singleton(
+        CloseAbandoned, unit_of_work.provider, purchases, clock, own_webhooks
+    )
     housekeeping = providers.Singleton(
         Housekeeping,
         schedule,
@@ -423,15 +436,6 @@ class Container(containers.DeclarativeContainer):
     offers = providers.Singleton(Offers, prices, learn_prices)
     ensure_customer = providers.Singleton(
         EnsureCustomer, users_unit_of_work.provider, purchases, livemode=settings.provided.livemode
-    )
-    own_webhooks = providers.Singleton(
-        OwnWebhooks,
-        users_unit_of_work.provider,
-        purchases,
-        intake,
-        settlements,
-        clock,
-        livemode=settings.provided.livemode,
     )
     purchasing = providers.Singleton(
         Purchasing,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import stripe
+from httpx import Response
 
 from service import operation_names
 from tests.api.conftest import Somebody
@@ -30,11 +31,11 @@ async def held(till: Till) -> AsyncIterator[None]:
     till.sandbox.control.release_faults()
 
 
-async def hold(till: Till, path: str, buy: Buy, user: Somebody) -> asyncio.Task[object]:
+async def hold(till: Till, path: str, buy: Buy, user: Somebody) -> asyncio.Future[Response]:
     """One tab's purchase, which Stripe has in hand and does not answer yet."""
     till.sandbox.control.add_fault(path, status=None, hold=True)
     arrived = till.wire.arrival("POST", path)
-    first = asyncio.create_task(buy(user, till.price(GENERAL)))
+    first = asyncio.ensure_future(buy(user, till.price(GENERAL)))
     await arrived.wait()
     return first
 
@@ -48,7 +49,7 @@ async def test_a_second_tab_waits_for_what_the_first_has_begun(
     user = await till.somebody()
     first = await hold(till, path, buy, user)
     again = till.wire.arrival("POST", path)
-    second = asyncio.create_task(buy(user, till.price(lookup_key)))
+    second = asyncio.ensure_future(buy(user, till.price(lookup_key)))
     await again.wait()
     till.sandbox.control.release_faults()
 

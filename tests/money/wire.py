@@ -40,10 +40,13 @@ class Rival:
         self._number = number
         self._before = before
         self._won = False
+        self.came_last = False
         self._done = asyncio.Event()
 
     async def won(self) -> bool:
         """Whether Stripe let it be done. Where the moment has not come it is done now, and last."""
+        self.came_last = self._do is not None
+        self._number = -1  # what it asks for itself is no moment
         await self._act()
         return self._won
 
@@ -123,6 +126,12 @@ class Wire:
         assert not self._rules, _EITHER
         self._rival = Rival(do, number, before=before)
         return self._rival
+
+    @property
+    def rival_came_last(self) -> bool:
+        """Whether what the last rival came into was over by then."""
+        assert self._rival is not None, "there was none"
+        return self._rival.came_last
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Take a request."""
