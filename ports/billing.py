@@ -1,7 +1,8 @@
 """Have the payment provider do what a subscriber asks.
 
 Every call goes over the network: never in a unit of work. Each may raise ProviderUnavailable,
-and ProviderRefused where the provider turns the request down; what charges also CardDeclined.
+ProviderRefused where the provider turns the request down, and OperationUnderWay where another one
+has in hand what is to be changed; what charges also CardDeclined.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
 """Have the payment provider do what makes a user a subscriber.
 
 Every call goes over the network: never in a unit of work. Besides what its docstring names, each
-may raise ProviderUnavailable, and ProviderRefused where the provider turns the request down.
+may raise ProviderUnavailable, ProviderRefused where the provider turns the request down, and
+OperationUnderWay where another one has in hand what is to be changed.
 
 An `operation` names what is done from our side: asked for again with the same terms, after a
 crash or by somebody else at the same moment, it is carried out once and answered alike.

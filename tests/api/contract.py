@@ -22,7 +22,7 @@ async def check_answer(answer: Response) -> None:
     """Raise AssertionError unless status, headers and body are declared for this operation."""
     await answer.aread()
     request = answer.request
-    operation = _operation(request.method.lower(), request.url.path)
+    operation = operation_of(request.method.lower(), request.url.path)
     seen = f"{request.method} {request.url.path} {answer.status_code}"
     if operation is None:
         # Neither the document itself nor what Prometheus scrapes is part of the API.
@@ -65,7 +65,8 @@ def _validator(schema: str) -> Draft202012Validator:
 
 
 @cache
-def _operation(method: str, path: str) -> dict[str, Any] | None:
+def operation_of(method: str, path: str) -> dict[str, Any] | None:
+    """What the document says of this operation; None where there is none."""
     for template, operations in DOCUMENT["paths"].items():
         pattern = re.sub(r"\{[^}]*\}", "[^/]+", template)
         if method in operations and re.fullmatch(pattern, path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -227,8 +228,9 @@ async def at(user: Somebody) -> Subscriber:
     return Subscriber(user, (await user("GET", "/subscription")).json()["id"])
 
 
-@pytest.fixture
-async def till(migrated_url: str) -> AsyncIterator[Till]:
+@asynccontextmanager
+async def open_till(migrated_url: str) -> AsyncIterator[Till]:
+    """A till on this database."""
     async with StripeSandbox(start=START, runs=False) as sandbox:
         wire = Wire(sandbox.app)
         http = stripe.HTTPXClient()
@@ -243,6 +245,12 @@ async def till(migrated_url: str) -> AsyncIterator[Till]:
                 await container.learn_prices().run_once()
                 yield Till(container, browser, sandbox, clock, wire, client)
         await http.close_async()  # type: ignore[no-untyped-call]  # the SDK's own
+
+
+@pytest.fixture
+async def till(migrated_url: str) -> AsyncIterator[Till]:
+    async with open_till(migrated_url) as till:
+        yield till
 
 
 @pytest.fixture

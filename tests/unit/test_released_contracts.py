@@ -388,7 +388,8 @@ def test_no_type_of_a_problem_may_go_and_another_may_come() -> None:
     def values(document: dict[str, Any]) -> list[str]:
         for step in TYPE_OF_A_PROBLEM:
             document = document[step]
-        return document["x-extensible-enum"]
+        found: list[str] = document["x-extensible-enum"]
+        return found
 
     more, fewer, renamed = (deepcopy(API) for _ in range(3))
     values(more).append("urn:payments:problem:new")
