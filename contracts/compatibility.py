@@ -16,7 +16,7 @@ _ANNOTATIONS: Final = frozenset(
     {"title", "description", "examples", "deprecated", "$comment", "$id", "$schema"}
 )
 _FOLLOWED: Final = frozenset(
-    {"$ref", "$defs", "properties", "required", "enum", "items", "default"}
+    {"$ref", "$defs", "properties", "required", "enum", "x-extensible-enum", "items", "default"}
 )
 _CHOICES: Final = ("anyOf", "oneOf", "allOf")
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -140,6 +140,9 @@ def _properties(pair: _Pair, old: _JSON, new: _JSON) -> Iterator[str]:
 
 
 def _values(pair: _Pair, old: _JSON, new: _JSON) -> Iterator[str]:
+    for value in old.get("x-extensible-enum", ()):
+        if value not in new.get("x-extensible-enum", ()):
+            yield f"{pair.where}: {value!r} is no longer among the values"
     was, is_ = old.get("enum"), new.get("enum")
     if was is None and is_ is None:
         return

@@ -73,11 +73,11 @@ class PriceList:
         """Take over what the provider knows.
 
         `prices` holds every price reference and its offer, `current` the reference sold now under
-        each lookup key.
+        each lookup key; what is not in it is not sold any more.
         """
         self.is_learned = True
         self._by_ref.update(prices)
-        self._current.update(current)
+        self._current = dict(current)
 
     def sold_as(self, price_ref: str) -> Offer | None:
         """The offer that is sold now at this very price, at what the provider charges for it;

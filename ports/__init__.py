@@ -19,6 +19,7 @@
     authentication    who is asking?
     idempotency       requests that are repeated under a key
     shown_previews    what users were shown of changes of plan
+    asked_terms       on which terms purchases were asked for
     claims            things that one request at a time may do
     settlements       hear that a webhook of our own was worked off
     schedule          whose turn it is to do what is done from time to time

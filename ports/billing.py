@@ -1,7 +1,8 @@
 """Have the payment provider do what a subscriber asks.
 
 Every call goes over the network: never in a unit of work. Each may raise ProviderUnavailable,
-and ProviderRefused where the provider turns the request down; what charges also CardDeclined.
+ProviderRefused where the provider turns the request down, and OperationUnderWay where another one
+has in hand what is to be changed; what charges also CardDeclined.
 """
 
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ class PendingChange:
     """A change of plan that takes effect when its invoice is paid.
 
     `declined` is why the last attempt to pay it failed; None where it waits for the card's holder.
+    `lacks_card` says that it cannot be paid by anything that is on file.
     `credit_held` is the credit it has used up, in minor units; given up, it gives that back.
     """
 
@@ -77,19 +79,21 @@ class PendingChange:
     client_secret: str | None = None
     hosted_invoice_url: str | None = None
     declined: CardDeclined | None = None
+    lacks_card: bool = False
     credit_held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PlanState:
     """A subscription as far as its plan goes. `invoice_ref` is its latest invoice, `invoiced` what
-    that asked for.
+    that asked for. `has_card` says that there is a card to charge, its own or the customer's.
     """
 
     subscription: ProviderSubscription
     invoice_ref: str | None
     pending: PendingChange | None = None
     invoiced: Money | None = None
+    has_card: bool = True
 
 
 @dataclass(frozen=True, slots=True)

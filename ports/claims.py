@@ -6,7 +6,9 @@ from typing import Protocol
 
 
 class Claims(Protocol):
-    """Claims on names. One that was not let go of, because its process died, runs out."""
+    """Claims on names. One that was not let go of runs out: because its process died, or because
+    what it was held for was broken off, and the provider may still be at it.
+    """
 
     def hold(self, name: str, now: datetime) -> AbstractAsyncContextManager[bool]:
         """Hold the claim while in the context; gives False where somebody else holds it.

@@ -1,7 +1,8 @@
 """Have the payment provider do what makes a user a subscriber.
 
 Every call goes over the network: never in a unit of work. Besides what its docstring names, each
-may raise ProviderUnavailable, and ProviderRefused where the provider turns the request down.
+may raise ProviderUnavailable, ProviderRefused where the provider turns the request down, and
+OperationUnderWay where another one has in hand what is to be changed.
 
 An `operation` names what is done from our side: asked for again with the same terms, after a
 crash or by somebody else at the same moment, it is carried out once and answered alike.
@@ -24,14 +25,25 @@ class OperationConflict(Exception):
     """The operation is under way, or was carried out, with other terms: look again first."""
 
 
+class OperationUnderWay(OperationConflict):
+    """Another request has it in hand at this moment, on whatever terms; nothing was done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is bought, and where the buyer goes afterwards. `trial_days` is 0 without a trial."""
+    """What is bought, and where the buyer goes afterwards. `trial_days` is 0 without a trial; on
+    our own page there is nowhere to go.
+    """
 
     price_ref: str
     trial_days: int
     success_url: str = ""
     cancel_url: str = ""
+
+    @property
+    def on_our_page(self) -> bool:
+        """Whether it is bought there: a page of the provider's leads back to us."""
+        return not self.success_url
 
     @property
     def fingerprint(self) -> str:
@@ -154,10 +166,15 @@ class Closing(StrEnum):
 class Purchases(Protocol):
     """What users do to become subscribers."""
 
-    async def create_customer(
-        self, user_id: UUID, email: str, name: str | None, *, operation: str
-    ) -> str:
-        """A customer for this user; returns its reference."""
+    async def create_customer(self, user_id: UUID, *, operation: str) -> str:
+        """A customer for this user, of whom nothing else is known yet; returns its reference.
+
+        Raises OperationConflict.
+        """
+        ...
+
+    async def update_customer(self, customer_ref: str, email: str, name: str | None) -> None:
+        """Have the customer bear this email, and the name where there is one."""
         ...
 
     async def history(self, customer_ref: str) -> History:

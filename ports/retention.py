@@ -9,13 +9,14 @@ from typing import Protocol
 class Kept:
     """How long things are kept, counted from when they came in or were written.
 
-    `payloads` and errors of processed webhooks, then their `event_ids`, and `messages` that were
-    published or given up.
+    `payloads` and errors of processed webhooks, then their `event_ids`, `messages` that were
+    published or given up, and `answers` to requests with a key, which hold what users were told.
     """
 
     payloads: timedelta
     event_ids: timedelta
     messages: timedelta
+    answers: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +26,16 @@ class Swept:
     payloads: int
     event_ids: int
     messages: int
+    answers: int = 0
 
 
 class Retention(Protocol):
-    """Old rows of the inbox and the outbox. Any method may raise StorageUnavailable.
+    """Old rows of the inbox, the outbox and the keys of requests.
 
-    What is not done with (a webhook that waits, is retried or was given up, a message that was
-    not published) stays as it is for however long. Each call is one transaction, waits for
-    nobody's lock and returns how many rows it changed; fewer than `limit` means that this was
-    all it could have now.
+    Any method may raise StorageUnavailable. What is not done with (a webhook that waits, is retried
+    or was given up, a message that was not published) stays as it is for however long. Each call is
+    one transaction, waits for nobody's lock and returns how many rows it changed; fewer than
+    `limit` means that this was all it could have now.
     """
 
     async def erase_payloads(self, age: timedelta, *, limit: int) -> int:
@@ -46,6 +48,10 @@ class Retention(Protocol):
 
     async def remove_messages(self, age: timedelta, *, limit: int) -> int:
         """Remove messages that are done with."""
+        ...
+
+    async def remove_answers(self, age: timedelta, *, limit: int) -> int:
+        """Remove what requests with a key were answered with, and the key."""
         ...
 
     async def count(self, kept: Kept) -> Swept:

@@ -9,7 +9,7 @@ shown, or nothing: see docs/decisions/0006.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -146,9 +146,10 @@ class ChangePlan:
         Raises CardDeclined and OutcomeUnknown besides. A change that is in force already, or waits
         for its payment, is not made again but shown.
         """
+        shown_at = _in_utc(proration_date)
         offer = await self._offers.find(price_ref)
         found = (await self._owned(user, subscription_id)).found
-        shown = await self._shown.find(found.id, price_ref, proration_date.replace(microsecond=0))
+        shown = await self._shown.find(found.id, price_ref, shown_at)
         if shown is None:
             raise _outdated()
         # What is compared must not change before it is acted upon, nor two changes overtake.
@@ -179,6 +180,8 @@ class ChangePlan:
             settlement_of(state.subscription, offer, self._clock.now()),
         )
         await self._check(change, state.pending, shown)
+        if shown.due_now > 0 and change.settlement is Settlement.AT_ONCE and not state.has_card:
+            raise _card_needed()
         if state.pending is not None:
             # Only now: a change that is turned down must not end the one that waits.
             await self._discard(subscription_ref, state.pending)
@@ -231,18 +234,18 @@ class ChangePlan:
     async def _wait(
         self, state: PlanState, pending: PendingChange, shown: ShownPreview
     ) -> PlanState:
-        """The change waits for its payment. One whose card was declined is given up at once, so
-        that another card, or another change, can be tried.
+        """The change waits for its payment. One whose card was declined, or has no card to be paid
+        with, is given up at once, so that another card, or another change, can be tried.
         """
         if pending.due != Money(shown.due_now, shown.currency):
             # Somebody has changed the balance between our last look and this.
             await self._discard(state.subscription.subscription_ref, pending)
             raise _outdated()
-        if pending.declined is None:
+        if _can_be_paid(pending):
             return state
         closing = await self._billing.give_up_payment(pending.invoice_ref)
         if closing is Closing.CLOSED:
-            raise pending.declined
+            raise pending.declined or _card_needed()
         return await self._look_after(state.subscription.subscription_ref, None)
 
     async def _discard(self, subscription_ref: str, pending: PendingChange) -> None:
@@ -304,8 +307,29 @@ def _waits(pending: PendingChange, shown: ShownPreview) -> bool:
     return (
         pending.price_ref == shown.price_ref
         and pending.due == Money(shown.due_now, shown.currency)
-        and pending.declined is None
+        and _can_be_paid(pending)
     )
+
+
+def _can_be_paid(pending: PendingChange) -> bool:
+    """Whether all it waits for is the consent of the card's holder."""
+    return pending.declined is None and not pending.lacks_card
+
+
+def _card_needed() -> Conflict:
+    return Conflict(
+        "card-needed",
+        "there is no card to pay this with: add one in the portal, then confirm the change again",
+        instead="POST /api/payments/create-portal-session",
+    )
+
+
+def _in_utc(proration_date: datetime) -> datetime:
+    """The same moment, to the second. Raises Conflict where no calendar has it."""
+    try:
+        return proration_date.astimezone(UTC).replace(microsecond=0)
+    except OverflowError:  # of the first hours of the year 1, and the last ones of 9999
+        raise _outdated() from None
 
 
 def _outdated() -> Conflict:

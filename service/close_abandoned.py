@@ -14,8 +14,9 @@ import structlog
 
 from ports.clock import Clock
 from ports.payment_provider import ProviderRefused
-from ports.purchases import Closing, Purchases
+from ports.purchases import Closing, OperationUnderWay, Purchases
 from ports.unit_of_work import UnitOfWork
+from service.own_webhooks import OwnWebhooks
 
 log = structlog.get_logger(__name__)
 
@@ -28,14 +29,20 @@ class CloseAbandoned:
     """Closes what our record says was begun a day ago and not confirmed, unless it was since."""
 
     def __init__(
-        self, unit_of_work: Callable[[], UnitOfWork], purchases: Purchases, clock: Clock
+        self,
+        unit_of_work: Callable[[], UnitOfWork],
+        purchases: Purchases,
+        clock: Clock,
+        own_webhooks: OwnWebhooks,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._purchases = purchases
         self._clock = clock
+        self._own_webhooks = own_webhooks
 
     async def __call__(self) -> int:
-        """Returns how many were closed; our record follows with their webhooks.
+        """Returns how many were closed; our record follows with their webhooks, or with what is
+        told here of one that was confirmed and whose webhooks must have been lost.
 
         One that cannot be closed is logged and left for the next time. Raises ProviderUnavailable
         and StorageUnavailable.
@@ -54,8 +61,13 @@ class CloseAbandoned:
     async def _close(self, reference: str) -> bool:
         try:
             closing = await self._purchases.close_attempt(reference)
+        except OperationUnderWay as busy:  # the next run looks again
+            log.warning("attempt_is_busy", subscription_ref=reference, error=str(busy))
+            return False
         except ProviderRefused as refusal:
             log.error("attempt_not_closed", subscription_ref=reference, error=str(refusal))
             return False
+        if closing is Closing.FINISHED:
+            await self._own_webhooks.tell(reference)
         log.info("attempt_abandoned", subscription_ref=reference, outcome=closing)
         return closing is Closing.CLOSED

@@ -31,8 +31,10 @@ def _take_over_contact(customer: Customer, command: UpdateCustomer, work: Workin
     if customer.as_of is not None and command.as_of < customer.as_of:
         return STALE
     # A customer that names no user may have had newer events, passed over as another product's
-    # before its subscription linked it. Then, as within one second, only the provider can tell.
-    uncertain = customer.as_of == command.as_of or command.user_id is None
+    # before its subscription linked it. One of ours is created without a contact, and given one
+    # right after that. Then, as within one second, only the provider can tell.
+    is_blank = email is None and customer.as_of is None and customer.contact_is_known
+    uncertain = is_blank or customer.as_of == command.as_of or command.user_id is None
     if uncertain and (email, name) != (customer.email, customer.name):
         truth = work.ask(CustomerLookup(command.customer_ref), once=True)
         if not isinstance(truth, ProviderCustomer):

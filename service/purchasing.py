@@ -6,6 +6,10 @@ terms are the same, and closed where they are not, so that two tabs cannot buy t
 No lock is needed for that. A purchase is begun as the operation "the next one after the newest
 there is", and the provider carries an operation out once: of several requests that have seen the
 same history one begins, those with equal terms get its result, and the others look again.
+
+Where one has failed, the provider keeps that under the operation's name, and tells those with
+other terms no more than that the name is taken. So terms are written down before they are asked
+for, and whoever finds the name taken asks for the first ones again, to learn what came of them.
 """
 
 from __future__ import annotations
@@ -16,7 +20,9 @@ from typing import Final, TypeVar
 
 from domain.plans import Offer, PriceList
 from domain.subscription import Snapshot, Status, Subscription
+from ports.asked_terms import AskedTerms
 from ports.authentication import User
+from ports.clock import Clock
 from ports.payment_provider import (
     CustomerMissing,
     OutcomeUnknown,
@@ -24,23 +30,27 @@ from ports.payment_provider import (
     RecordedFailure,
 )
 from ports.purchases import (
+    Checkout,
     CheckoutStatus,
     Closing,
+    FirstPayment,
     History,
     OperationConflict,
+    OperationUnderWay,
     ProviderSubscription,
     Purchases,
+    Terms,
 )
 from ports.unit_of_work import UnitOfWork
 from service.ensure_customer import EnsureCustomer
 from service.learn_prices import LearnPrices
-from service.operation_names import nth
+from service.operation_names import nth, wait_a_moment
 from service.own_webhooks import OwnWebhooks
-from service.refusals import Conflict, Unacceptable, payment_in_hand
+from service.refusals import Conflict, Unacceptable, payment_in_hand, purchase_under_way
 
 T = TypeVar("T")
 
-# How often a request looks again because another one was faster.
+# How often a request looks again because another one was faster, or is not done yet.
 _ROUNDS: Final = 5
 
 
@@ -62,7 +72,9 @@ class Offers:
             offer = self._prices.sold_as(price_ref)
         if offer is None:
             raise Unacceptable(
-                "price-not-offered", "this price is not for sale: take one from /config"
+                "price-not-offered",
+                "this price is not for sale: choose another one",
+                instead="GET /api/payments/config",
             )
         return offer
 
@@ -97,6 +109,8 @@ class Purchasing:
         ensure_customer: EnsureCustomer,
         offers: Offers,
         own_webhooks: OwnWebhooks,
+        asked_terms: AskedTerms,
+        clock: Clock,
         *,
         trial_period_days: int,
     ) -> None:
@@ -105,6 +119,8 @@ class Purchasing:
         self._ensure_customer = ensure_customer
         self._offers = offers
         self._own_webhooks = own_webhooks
+        self._asked_terms = asked_terms
+        self._clock = clock
         self._trial_period_days = trial_period_days
 
     async def begin(
@@ -129,6 +145,23 @@ class Purchasing:
             if not await self._own_webhooks.let_go_of(customer_ref):
                 raise
         return await self._begin(user, await self._customer_of(user), attempt, begun)
+
+    async def start_checkout(self, user: User, situation: Situation, terms: Terms) -> Checkout:
+        """Have a page to buy on made, as the operation of this situation."""
+        await self._asked_terms.note(situation.operation, terms, self._clock.now())
+        return await self._purchases.start_checkout(
+            situation.customer_ref, user.id, terms, operation=situation.operation
+        )
+
+    async def subscribe(self, user: User, situation: Situation, terms: Terms) -> FirstPayment:
+        """Have a subscription begun, as the operation of this situation."""
+        await self._asked_terms.note(situation.operation, terms, self._clock.now())
+        begun = await self._purchases.subscribe(
+            situation.customer_ref, user.id, terms, operation=situation.operation
+        )
+        if begun.subscription.snapshot.status != Status.INCOMPLETE:
+            await self._has_begun(user, begun.subscription)
+        return begun
 
     async def close_checkouts(self, history: History, *, keep: str | None = None) -> bool:
         """Close every open Checkout but `keep`; False where one was finished before."""
@@ -169,7 +202,7 @@ class Purchasing:
         failure: OutcomeUnknown | None = None
         tried: Situation | None = None
         spoilt = unknown = 0
-        for _ in range(_ROUNDS):
+        for turn in range(_ROUNDS):
             history = await self._look(customer_ref, failure)
             for running in history.subscriptions:
                 status = running.snapshot.status
@@ -177,6 +210,8 @@ class Purchasing:
                     continue
                 if recorded.get(running.subscription_ref) != status:
                     await self._own_webhooks.tell(running.subscription_ref)
+                if status == Status.TRIALING and not had_trial:
+                    await self._redeem_trial(user)
                 if failure and tried and running.subscription_ref not in tried.seen:
                     result = begun(tried, running)
                     if result is not None:
@@ -194,8 +229,10 @@ class Purchasing:
                 nth(f"purchase:{user.id}:{customer_ref}:{history.position}", spoilt),
             )
             try:
-                result = await attempt(situation)
-            except OperationConflict:
+                result = await self._try(user, situation, attempt)
+            except OperationUnderWay:
+                if turn < _ROUNDS - 1:
+                    await wait_a_moment()
                 continue
             except RecordedFailure as error:
                 failure, spoilt = error, spoilt + 1
@@ -208,10 +245,49 @@ class Purchasing:
                 return result
         if failure is not None:
             raise failure
-        raise Conflict(
-            "purchase-under-way",
-            "another purchase of yours is just being started: try again in a moment",
-        )
+        raise purchase_under_way()
+
+    async def _try(
+        self, user: User, situation: Situation, attempt: Callable[[Situation], Awaitable[T | None]]
+    ) -> T | None:
+        """What `attempt` returns; None also where the operation was carried out on other terms.
+
+        Raises OperationUnderWay, and RecordedFailure where it failed, on whatever terms.
+        """
+        try:
+            return await attempt(situation)
+        except OperationUnderWay:
+            raise
+        except OperationConflict:
+            await self._ask_as_before(user, situation)
+            return None
+
+    async def _ask_as_before(self, user: User, situation: Situation) -> None:
+        """Ask for what was asked for first under this name, to hear again what came of it."""
+        operation = situation.operation
+        for terms in await self._asked_terms.of(operation, self._clock.now()):
+            ask = self._purchases.subscribe if terms.on_our_page else self._purchases.start_checkout
+            try:
+                await ask(situation.customer_ref, user.id, terms, operation=operation)
+            except OperationUnderWay:
+                raise
+            except OperationConflict:
+                continue  # these were turned down in favour of others
+            return
+
+    async def _has_begun(self, user: User, begun: ProviderSubscription) -> None:
+        """Take note of what needs no confirmation: the answer is all that proves it was begun.
+
+        Once it has ended, a trial on a card that was on file looks like one never confirmed.
+        """
+        if begun.snapshot.status == Status.TRIALING:
+            await self._redeem_trial(user)
+        await self._own_webhooks.tell(begun.subscription_ref)
+
+    async def _redeem_trial(self, user: User) -> None:
+        async with self._unit_of_work() as uow:
+            await uow.trials.redeem([user.id])
+            await uow.commit()
 
     async def _customer_of(self, user: User) -> str:
         customer = await self._ensure_customer(user)
@@ -252,28 +328,38 @@ def _runs(status: str, has_ended: bool) -> bool:
 
 
 def _already_subscribed(running: Snapshot) -> Conflict:
-    status = running.status
-    if status == Status.PAUSED:
-        return Conflict(
-            "already-subscribed",
-            "you have a subscription that is paused: end it before you buy another one "
-            "(DELETE /api/payments/subscriptions/{id}?immediately=true)",
-        )
-    if status in (Status.TRIALING, Status.ACTIVE) and running.cancel_at is not None:
-        return Conflict(
-            "already-subscribed",
-            "you have a subscription whose end is scheduled: resume it instead of buying a second "
-            "one (POST /api/payments/subscriptions/{id}/resume), then change its plan if you want "
-            "another",
-        )
-    if status in (Status.TRIALING, Status.ACTIVE):
-        return Conflict(
-            "already-subscribed",
-            "you have a running subscription: change its plan instead of buying a second one "
-            "(PATCH /api/payments/subscriptions/{id})",
-        )
+    what_to_do, instead = _INSTEAD_OF_A_SECOND[_situation_of(running)]
     return Conflict(
         "already-subscribed",
-        f"you have a subscription that is {status}: settle what is owed in the portal "
-        "(POST /api/payments/create-portal-session) instead of buying a second one",
+        f"you have a subscription {what_to_do.format(status=running.status)}",
+        instead=instead,
     )
+
+
+def _situation_of(running: Snapshot) -> str:
+    if running.status not in (Status.TRIALING, Status.ACTIVE):
+        return "paused" if running.status == Status.PAUSED else "in debt"
+    return "running" if running.cancel_at is None else "ending"
+
+
+_SUBSCRIPTION: Final = "/api/payments/subscriptions/{id}"
+_INSTEAD_OF_A_SECOND: Final = {
+    "paused": (
+        "that is paused: end it before you buy another one",
+        f"DELETE {_SUBSCRIPTION}?immediately=true",
+    ),
+    "ending": (
+        "whose end is scheduled: resume it instead of buying a second one, then change its plan "
+        "if you want another",
+        f"POST {_SUBSCRIPTION}/resume",
+    ),
+    "running": (
+        "that runs: change its plan instead of buying a second one",
+        f"PATCH {_SUBSCRIPTION}",
+    ),
+    "in debt": (
+        "that is {status}: settle what is owed in the portal, or end it, instead of buying a "
+        "second one",
+        "POST /api/payments/create-portal-session",
+    ),
+}

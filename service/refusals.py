@@ -8,14 +8,22 @@ Refusal
 
 from __future__ import annotations
 
+from typing import Final
+
+SEE_SUBSCRIPTION: Final = "GET /api/payments/subscription"
+
 
 class Refusal(Exception):
-    """A request that is turned down. `name` tells the reason to programs and never changes."""
+    """A request that is turned down. `name` tells the reason to programs and never changes.
 
-    def __init__(self, name: str, detail: str) -> None:
+    `detail` is for people; `instead` is, for programs, the request that leads on.
+    """
+
+    def __init__(self, name: str, detail: str, *, instead: str | None = None) -> None:
         super().__init__(detail)
         self.name = name
         self.detail = detail
+        self.instead = instead
 
 
 class NotFound(Refusal):
@@ -30,12 +38,20 @@ class Unacceptable(Refusal):
     """Well-formed, but not something that can be accepted."""
 
 
+def purchase_under_way() -> Conflict:
+    """Another request has the same in hand for longer than can be waited."""
+    return Conflict(
+        "purchase-under-way",
+        "another purchase of yours is just being started: try again in a moment",
+    )
+
+
 def payment_in_hand() -> Conflict:
     """What was to be closed is being paid at this moment."""
     return Conflict(
         "payment-processing",
-        "the bank is processing a payment of yours: wait until it has decided "
-        "(GET /api/payments/subscription), then try again",
+        "the bank is processing a payment of yours: wait until it has decided, then try again",
+        instead=SEE_SUBSCRIPTION,
     )
 
 

@@ -16,7 +16,8 @@ BATCH: Final = 500
 
 
 class ApplyRetention:
-    """Erases the payloads of old webhooks, then forgets their ids; removes old messages.
+    """Erases the payloads of old webhooks, then forgets their ids; removes old messages, and
+    answers that are not given again any more.
 
     A crash in between leaves the rest for the next time.
     """
@@ -41,12 +42,16 @@ class ApplyRetention:
             messages=await self._repeat(
                 lambda: retention.remove_messages(kept.messages, limit=self._batch)
             ),
+            answers=await self._repeat(
+                lambda: retention.remove_answers(kept.answers, limit=self._batch)
+            ),
         )
         log.info(
             "retention_applied",
             payloads_erased=swept.payloads,
             webhooks_removed=swept.event_ids,
             messages_removed=swept.messages,
+            answers_removed=swept.answers,
         )
         return swept
 

@@ -27,5 +27,6 @@ def run(options: argparse.Namespace, ask: Ask) -> int:
         f"{swept.payloads} payloads {verb} erased\n"
         f"{swept.event_ids} processed webhooks {verb} removed\n"
         f"{swept.messages} messages {verb} removed\n"
+        f"{swept.answers} answers to requests with a key {verb} removed\n"
     )
     return 0

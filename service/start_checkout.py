@@ -9,7 +9,7 @@ import msgspec
 
 from ports.authentication import User
 from ports.clock import Clock
-from ports.purchases import Checkout, CheckoutStatus, Purchases, Terms
+from ports.purchases import Checkout, CheckoutStatus, Terms
 from service.purchasing import Purchasing, Situation
 from service.redirects import RedirectOrigins
 
@@ -29,11 +29,8 @@ class CheckoutStarted(msgspec.Struct, rename="camel", frozen=True):
 class StartCheckout:
     """Hands out a page on which to buy: the one that is open already, if it sells the same."""
 
-    def __init__(
-        self, purchasing: Purchasing, purchases: Purchases, origins: RedirectOrigins, clock: Clock
-    ) -> None:
+    def __init__(self, purchasing: Purchasing, origins: RedirectOrigins, clock: Clock) -> None:
         self._purchasing = purchasing
-        self._purchases = purchases
         self._origins = origins
         self._clock = clock
 
@@ -53,9 +50,7 @@ class StartCheckout:
                 return None
             if not await self._purchasing.close_checkouts(situation.history, keep=keep):
                 return None
-            checkout = reusable or await self._purchases.start_checkout(
-                situation.customer_ref, user.id, terms, operation=situation.operation
-            )
+            checkout = reusable or await self._purchasing.start_checkout(user, situation, terms)
             if checkout.status is not CheckoutStatus.OPEN or checkout.url is None:
                 return None
             return CheckoutStarted(checkout.session_ref, checkout.url)

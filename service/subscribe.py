@@ -57,11 +57,7 @@ class Subscribe:
             if not await self._purchasing.close_unfinished(situation, keep=keep):
                 return None
             if keep is None:
-                return _view(
-                    await self._purchases.subscribe(
-                        situation.customer_ref, user.id, terms, operation=situation.operation
-                    )
-                )
+                return _view(await self._purchasing.subscribe(user, situation, terms))
             payment = await self._purchases.first_payment(keep)
             if payment is None or payment.subscription.snapshot.status != Status.INCOMPLETE:
                 return None

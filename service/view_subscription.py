@@ -77,6 +77,20 @@ class Viewer:
             next_charge=self._next_charge(seen),
         )
 
+    def current_of(
+        self, subscriptions: Sequence[Subscription], at: datetime
+    ) -> Subscription | None:
+        """Of a user's subscriptions, the newest first, the one that matters at this moment."""
+
+        def weight(subscription: Subscription) -> int:
+            if subscription.has_ended:
+                return 3 if subscription.activated else 4
+            if subscription.has_active_subscription(at, self._access):
+                return 0
+            return 2 if subscription.status in (Status.NONE, Status.INCOMPLETE) else 1
+
+        return min(subscriptions, key=weight, default=None)
+
     def _next_charge(self, seen: Subscription) -> NextCharge | None:
         facts = seen.facts
         due = facts.trial_end if seen.status == Status.TRIALING else facts.current_period_end
@@ -107,21 +121,11 @@ class ViewSubscription:
         async with self._unit_of_work() as uow:
             subscriptions = await uow.subscriptions.of_user(user.id)
             trial_available = not await uow.trials.redeemed(user.id)
-        current = current_of(subscriptions)
+        now = self._clock.now()
+        current = self._viewer.current_of(subscriptions, now)
         if current is None:
             return SubscriptionView(trial_available=trial_available)
-        return self._viewer.show(current, self._clock.now(), trial_available=trial_available)
-
-
-def current_of(subscriptions: Sequence[Subscription]) -> Subscription | None:
-    """Of a user's subscriptions, the newest first, the one that matters."""
-
-    def weight(subscription: Subscription) -> int:
-        if subscription.has_ended:
-            return 2 if subscription.activated else 3
-        return 1 if subscription.status in (Status.NONE, Status.INCOMPLETE) else 0
-
-    return min(subscriptions, key=weight, default=None)
+        return self._viewer.show(current, now, trial_available=trial_available)
 
 
 def _days_left(seen: Subscription, at: datetime) -> int:

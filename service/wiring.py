@@ -16,10 +16,12 @@ from adapters.auth.tokens import JwtAuthenticator
 from adapters.http import server
 from adapters.http.app import create_app, create_operations_app
 from adapters.http.config import PublicSettings
+from adapters.http.idempotency import A_DAY
 from adapters.http.user_api import UseCases, user_api
 from adapters.http.users import RateLimit
 from adapters.otlp.tracing import OtlpTracing
 from adapters.postgres import privileges
+from adapters.postgres.asked_terms import PostgresAskedTerms
 from adapters.postgres.claims import PostgresClaims
 from adapters.postgres.engine import create_engine
 from adapters.postgres.examiner import PostgresExaminer
@@ -54,6 +56,7 @@ from domain.events import PaymentFailure
 from domain.money import Money
 from domain.plans import Interval, Offer, Plan, PriceList
 from domain.subscription import AccessPolicy, Status
+from ports.asked_terms import AskedTerms
 from ports.authentication import Authenticator
 from ports.billing import Billing
 from ports.catalog import Catalog
@@ -180,6 +183,7 @@ def kept_for(settings: Settings) -> Kept:
         payloads=timedelta(days=settings.payload_retention_days),
         event_ids=timedelta(days=settings.event_id_retention_days),
         messages=timedelta(days=settings.message_retention_days),
+        answers=A_DAY,
     )
 
 
@@ -326,6 +330,9 @@ class Container(containers.DeclarativeContainer):
     shown_previews: providers.Provider[ShownPreviews] = providers.Singleton(
         PostgresShownPreviews, users_engine
     )
+    asked_terms: providers.Provider[AskedTerms] = providers.Singleton(
+        PostgresAskedTerms, users_engine
+    )
     claims: providers.Provider[Claims] = providers.Singleton(PostgresClaims, users_engine)
     settlements: providers.Provider[Settlements] = providers.Singleton(
         PostgresSettlements, users_engine
@@ -405,7 +412,18 @@ class Container(containers.DeclarativeContainer):
         clock,
         lookback=providers.Singleton(lookback, settings),
     )
-    close_abandoned = providers.Singleton(CloseAbandoned, unit_of_work.provider, purchases, clock)
+    own_webhooks = providers.Singleton(
+        OwnWebhooks,
+        users_unit_of_work.provider,
+        purchases,
+        intake,
+        settlements,
+        clock,
+        livemode=settings.provided.livemode,
+    )
+    close_abandoned = providers.Singleton(
+        CloseAbandoned, unit_of_work.provider, purchases, clock, own_webhooks
+    )
     housekeeping = providers.Singleton(
         Housekeeping,
         schedule,
@@ -428,15 +446,6 @@ class Container(containers.DeclarativeContainer):
     ensure_customer = providers.Singleton(
         EnsureCustomer, users_unit_of_work.provider, purchases, livemode=settings.provided.livemode
     )
-    own_webhooks = providers.Singleton(
-        OwnWebhooks,
-        users_unit_of_work.provider,
-        purchases,
-        intake,
-        settlements,
-        clock,
-        livemode=settings.provided.livemode,
-    )
     purchasing = providers.Singleton(
         Purchasing,
         users_unit_of_work.provider,
@@ -444,6 +453,8 @@ class Container(containers.DeclarativeContainer):
         ensure_customer,
         offers,
         own_webhooks,
+        asked_terms,
+        clock,
         trial_period_days=settings.provided.trial_period_days,
     )
     owned_subscription = providers.Singleton(
@@ -455,7 +466,7 @@ class Container(containers.DeclarativeContainer):
     use_cases = providers.Singleton(
         UseCases,
         ensure_customer=ensure_customer,
-        start_checkout=providers.Singleton(StartCheckout, purchasing, purchases, origins, clock),
+        start_checkout=providers.Singleton(StartCheckout, purchasing, origins, clock),
         open_portal=providers.Singleton(
             OpenPortal,
             users_unit_of_work.provider,

@@ -89,7 +89,6 @@ class Idempotency:
             case UnderWay():
                 await _send(
                     problem(
-                        409,
                         "request-under-way",
                         "a request with this Idempotency-Key is being worked on: wait for it",
                         headers={"Retry-After": "1"},
@@ -99,7 +98,6 @@ class Idempotency:
             case Mismatch():
                 await _send(
                     problem(
-                        422,
                         "idempotency-key-reused",
                         "this Idempotency-Key was used for another request: take a new one",
                     ),
@@ -183,9 +181,7 @@ class _Heard:
 
 async def _keyed(request: Request[User, Any, Any], key: str) -> KeyedRequest | Response[Any]:
     if not _KEY.fullmatch(key):
-        return problem(
-            400, "bad-request", "an Idempotency-Key is 1 to 255 visible ASCII characters"
-        )
+        return problem("bad-request", "an Idempotency-Key is 1 to 255 visible ASCII characters")
     # Litestar keeps the body it has read, so that the handler can read it too.
     body = await request.body()
     asked = f"{request.method} {request.url.path}?{request.url.query}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -12,18 +11,21 @@ from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, Contact, Example, SecurityScheme, Tag
 
-from adapters.http.problems import MEDIA_TYPE
+from adapters.http.problems import KINDS, MEDIA_TYPE, TYPE
 
 BEARER: Final[list[dict[str, list[str]]]] = [{"bearerAuth": []}]
 
 
 class Problem(msgspec.Struct, rename="camel", omit_defaults=True):
-    """A problem document (RFC 9457). `type` names the kind of problem and never changes."""
+    """A problem document (RFC 9457). `type` names the kind of problem and never changes; more may
+    come. `detail` is for people; `instead` is the request that leads on.
+    """
 
     type: str
     title: str
     status: int
     detail: str
+    instead: str | None = None
     code: str | None = None
     decline_code: str | None = None
     reason: str | None = None
@@ -64,9 +66,10 @@ _PROBLEMS: Final[Mapping[int, tuple[str, str, str]]] = {
         "the body did not arrive in time: send it at once",
     ),
     409: (
-        "Not possible in the present state; the detail says what to do instead.",
+        "Not possible in the present state; the detail says what to do instead, and `instead` by "
+        "which request.",
         "already-subscribed",
-        "you have a running subscription: change its plan instead of buying a second one",
+        "you have a subscription that runs: change its plan instead of buying a second one",
     ),
     413: (
         "The body is too large.",
@@ -76,7 +79,7 @@ _PROBLEMS: Final[Mapping[int, tuple[str, str, str]]] = {
     422: (
         "Well-formed, but not something that can be accepted.",
         "price-not-offered",
-        "this price is not for sale: take one from /config",
+        "this price is not for sale: choose another one",
     ),
     429: (
         "Too many requests; Retry-After says when to go on.",
@@ -98,8 +101,12 @@ _PROBLEMS: Final[Mapping[int, tuple[str, str, str]]] = {
 }
 _EXTRAS: Final[Mapping[int, dict[str, str]]] = {
     402: {"code": "card_declined", "declineCode": "insufficient_funds"},
+    409: {"instead": "PATCH /api/payments/subscriptions/{id}"},
+    422: {"instead": "GET /api/payments/config"},
     500: {"traceId": "4bf92f3577b34da6a3ce929d0e0e4736"},
 }
+# Values that there are now, of which none goes away; clients have to bear others.
+EXTENSIBLE_ENUM: Final = "x-extensible-enum"
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 IDEMPOTENT_REPLAYED: Final = "Idempotent-Replayed"
 _ABOUT: Final = """\
@@ -170,9 +177,12 @@ _HEADERS: Final[Mapping[str, tuple[str, str]]] = {
     "503": ("Retry-After", "Seconds after which to try again."),
 }
 
-# What to do next: operation -> the operations that take what its success names, and where it is.
+# What to do next: operation -> the operations that take what its success names, and where it is;
+# a field of its answer, or, from the mark on, of anything that OpenAPI can point to.
 _LINKS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "startCheckout": {"syncCheckout": ("session_id", "sessionId")},
+    "previewPlanChange": {"changePlan": ("subscription_id", "$request.path.subscription_id")},
+    "cancelSubscription": {"resumeSubscription": ("subscription_id", "id")},
     "subscribe": {
         "previewPlanChange": ("subscription_id", "subscriptionId"),
         "cancelSubscription": ("subscription_id", "subscriptionId"),
@@ -184,6 +194,13 @@ _LINKS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "resumeSubscription": ("subscription_id", "id"),
     },
     "listInvoices": {"listInvoices": ("cursor", "nextCursor")},
+}
+# What is to be sent with it, where that is known.
+_LINK_BODIES: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {
+    ("previewPlanChange", "changePlan"): {
+        "priceId": "$request.body#/priceId",
+        "prorationDate": "$response.body#/prorationDate",
+    },
 }
 _FORMS: Final[Mapping[str, dict[str, object]]] = {
     "Retry-After": {"pattern": "^[1-9][0-9]*$"},
@@ -219,8 +236,8 @@ def user_responses(
 def _problem(status: int) -> ResponseSpec:
     description, name, detail = _PROBLEMS[status]
     value = {
-        "type": f"urn:payments:problem:{name}",
-        "title": HTTPStatus(status).phrase,
+        "type": f"{TYPE}{name}",
+        "title": KINDS[name].title,
         "status": status,
         "detail": detail,
         **_EXTRAS.get(status, {}),
@@ -228,10 +245,14 @@ def _problem(status: int) -> ResponseSpec:
     return ResponseSpec(
         Problem,
         generate_examples=False,
-        description=description,
+        description=f"{description} Types: {', '.join(_types_of(status))}.",
         media_type=MEDIA_TYPE,
         examples=[Example(summary=name, value=value)],
     )
+
+
+def _types_of(status: int) -> list[str]:
+    return [f"`{name}`" for name, kind in KINDS.items() if kind.status == status]
 
 
 class _Document(JsonRenderPlugin):
@@ -272,15 +293,25 @@ def openapi_config() -> OpenAPIConfig:
 
 
 def refine(document: dict[str, Any]) -> dict[str, Any]:
-    """Add what Litestar cannot be told: headers of answers, and the webhook's raw body."""
+    """Add what Litestar cannot be told: headers of answers, the types of problems, and the
+    webhook's raw body.
+    """
+    type_ = document["components"]["schemas"]["Problem"]["properties"]["type"]
+    type_[EXTENSIBLE_ENUM] = [f"{TYPE}{name}" for name in KINDS]
     for path, operations in document["paths"].items():
         for operation in operations.values():
             operation.setdefault("security", [])  # said of those that need none, too
             for target, (parameter, field) in _LINKS.get(operation["operationId"], {}).items():
-                operation["responses"]["200"].setdefault("links", {})[target] = {
+                link: dict[str, Any] = {
                     "operationId": target,
-                    "parameters": {parameter: f"$response.body#/{field}"},
+                    "parameters": {
+                        parameter: field if field[0] == "$" else f"$response.body#/{field}"
+                    },
                 }
+                body = _LINK_BODIES.get((operation["operationId"], target))
+                if body is not None:
+                    link["requestBody"] = body
+                operation["responses"]["200"].setdefault("links", {})[target] = link
             parameters = {one["name"] for one in operation.get("parameters", ())}
             for status, response in operation["responses"].items():
                 if status in _HEADERS and MEDIA_TYPE in response["content"]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 import structlog
@@ -49,13 +50,21 @@ class PostgresClaims:
             return
         try:
             yield True
-        finally:
-            try:
-                with storage_errors():
-                    async with self._engine.begin() as connection:
-                        await connection.execute(
-                            sa.delete(t).where(t.c.name == name, t.c.holder == holder)
-                        )
-            except StorageUnavailable as error:
-                # What was done is done, and is told; the claim runs out by itself.
-                log.warning("claim_not_let_go", name=name, error=str(error))
+        except asyncio.CancelledError:
+            log.warning("claim_not_let_go", name=name, error="what it was held for was broken off")
+            raise
+        except Exception:
+            await self._let_go(name, holder)
+            raise
+        await self._let_go(name, holder)
+
+    async def _let_go(self, name: str, holder: UUID) -> None:
+        try:
+            with storage_errors():
+                async with self._engine.begin() as connection:
+                    await connection.execute(
+                        sa.delete(t).where(t.c.name == name, t.c.holder == holder)
+                    )
+        except StorageUnavailable as error:
+            # What was done is done, and is told; the claim runs out by itself.
+            log.warning("claim_not_let_go", name=name, error=str(error))

@@ -31,6 +31,7 @@ PRIVILEGES: Final[Mapping[str, str]] = {
     "idempotency_keys": _REMOVE,
     "scheduled_jobs": _CHANGE,
     "plan_change_previews": _REMOVE,
+    "purchase_terms": _REMOVE,
     "claims": _REMOVE,
     "alembic_version": _READ,
 }

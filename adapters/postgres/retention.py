@@ -9,11 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import storage_errors
-from adapters.postgres.tables import outbox_events, stripe_webhook_events
+from adapters.postgres.tables import idempotency_keys, outbox_events, stripe_webhook_events
 from ports.retention import Kept, Swept
 
 _WEBHOOKS: Final = stripe_webhook_events.fullname
 _MESSAGES: Final = outbox_events.fullname
+_ANSWERS: Final = idempotency_keys.fullname
 
 # Each condition is an index's own, and `created_at` its order.
 _OLD: Final = "created_at < now() - CAST(:age AS interval)"
@@ -41,9 +42,16 @@ REMOVE: Final = sa.text(
     f"{_oldest(_MESSAGES, _DONE)} DELETE FROM {_MESSAGES} AS e USING old WHERE e.id = old.id"
 )
 
+# One of a request under way is never so old.
+DROP: Final = sa.text(
+    f"WITH old AS (SELECT user_id, key FROM {_ANSWERS} WHERE {_OLD}"
+    " ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED)"
+    f" DELETE FROM {_ANSWERS} AS e USING old WHERE (e.user_id, e.key) = (old.user_id, old.key)"
+)
+
 
 class PostgresRetention:
-    """Old rows of the inbox and the outbox."""
+    """Old rows of the inbox, the outbox and the keys of requests."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -60,6 +68,10 @@ class PostgresRetention:
         """Remove messages that were published or given up."""
         return await self._change(REMOVE, age, limit)
 
+    async def remove_answers(self, age: timedelta, *, limit: int) -> int:
+        """Remove what requests with a key were answered with, and the key."""
+        return await self._change(DROP, age, limit)
+
     async def count(self, kept: Kept) -> Swept:
         """How many there are that are too old now."""
         with storage_errors():
@@ -73,6 +85,7 @@ class PostgresRetention:
                     payloads=await old(_WEBHOOKS, _ERASABLE, kept.payloads),
                     event_ids=await old(_WEBHOOKS, _FORGETTABLE, kept.event_ids),
                     messages=await old(_MESSAGES, _DONE, kept.messages),
+                    answers=await old(_ANSWERS, _OLD, kept.answers),
                 )
 
     async def _change(self, statement: sa.TextClause, age: timedelta, limit: int) -> int:

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP, UUID
 
 SCHEMA: Final = "payments"
 # The migration that this release needs. Ids have four digits: a later one is the greater text.
-REVISION: Final = "0006"
+REVISION: Final = "0007"
 
 metadata = sa.MetaData(schema=SCHEMA)
 
@@ -261,6 +261,20 @@ plan_change_previews = sa.Table(
     sa.Column("currency", sa.String(3), nullable=False),
     _created_at(),
     sa.Index("ix_plan_change_previews_created_at", "created_at"),
+)
+
+# On which terms purchases were asked for, under the name of each operation.
+purchase_terms = sa.Table(
+    "purchase_terms",
+    metadata,
+    sa.Column("operation", sa.String(255), primary_key=True),
+    sa.Column("fingerprint", sa.String(32), primary_key=True),
+    sa.Column("price_ref", sa.String(255), nullable=False),
+    sa.Column("trial_days", sa.SmallInteger, nullable=False),
+    sa.Column("success_url", sa.Text, nullable=False),
+    sa.Column("cancel_url", sa.Text, nullable=False),
+    _created_at(),
+    sa.Index("ix_purchase_terms_created_at", "created_at"),
 )
 
 # What one request at a time may do. A claim whose holder died runs out.

@@ -18,13 +18,8 @@ from ports.purchases import ProviderSubscription
 TERMS: Final = "terms"
 
 
-class Price(shapes.Price):
-    active: bool = True
-
-
 class SubscriptionItem(shapes.SubscriptionItem):
     id: str = ""
-    price: Price | str | None = None
     quantity: int | None = None
 
 
@@ -88,21 +83,51 @@ class InvoicePayment(msgspec.Struct):
     is_default: bool = True
 
 
+class InvoiceSettings(msgspec.Struct):
+    default_payment_method: shapes.Expandable = None
+
+
+class Payer(shapes.Expanded):
+    """A customer, as far as cards go."""
+
+    default_source: shapes.Expandable = None
+    invoice_settings: InvoiceSettings | None = None
+
+    @property
+    def has_card(self) -> bool:
+        """Whether there is one for whatever has none of its own."""
+        settings = self.invoice_settings
+        own = settings.default_payment_method if settings else None
+        return own is not None or self.default_source is not None
+
+
 class Subscription(shapes.Subscription):
     """A subscription, with what may be expanded in it."""
 
+    customer: Payer | str | None = None
     items: SubscriptionItems | None = None
     livemode: bool = False
     latest_invoice: LatestInvoice | str | None = None
     pending_setup_intent: SetupIntent | str | None = None
     pending_update: PendingUpdate | None = None
     default_payment_method: shapes.Expandable = None
+    default_source: shapes.Expandable = None
+
+    @property
+    def can_be_charged(self) -> bool:
+        """Whether Stripe has a card to charge; where it does not show the customer's, it may have.
+
+        (Stripe: Subscription default_payment_method, default_source)
+        """
+        if self.default_payment_method is not None or self.default_source is not None:
+            return True
+        return self.customer.has_card if isinstance(self.customer, Payer) else True
 
     def item_with(self, price_ref: str | None) -> SubscriptionItem | None:
         """The item with this price."""
         items = self.items.data if self.items else ()
         for item in items:
-            if (item.price.id if isinstance(item.price, Price) else item.price) == price_ref:
+            if (item.price.id if isinstance(item.price, shapes.Price) else item.price) == price_ref:
                 return item
         return None
 
@@ -192,7 +217,7 @@ def to_subscription(seen: Subscription, prices: PriceList) -> ProviderSubscripti
 def _to_subscription(seen: Subscription, prices: PriceList) -> ProviderSubscription:
     snapshot = to_snapshot(seen, prices)
     item = seen.item_with(snapshot.price_ref)
-    price = item.price if item and isinstance(item.price, Price) else None
+    price = item.price if item and isinstance(item.price, shapes.Price) else None
     return ProviderSubscription(
         subscription_ref=seen.id,
         customer_ref=shapes.reference(seen.customer),
@@ -219,7 +244,7 @@ def terms_of(metadata: dict[str, Any] | None) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _amount(price: Price | None) -> Money | None:
+def _amount(price: shapes.Price | None) -> Money | None:
     if price is None or price.unit_amount is None or price.currency is None:
         return None
     return Money(price.unit_amount, price.currency.lower())

@@ -24,7 +24,7 @@ from ports.payment_provider import (
     ProviderUnavailable,
     RecordedFailure,
 )
-from ports.purchases import OperationConflict
+from ports.purchases import OperationConflict, OperationUnderWay
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +42,9 @@ DEADLINE: Final = 12.0
 
 # Stripe's word for it. A 404 alone says nothing: a proxy or a wrong address answers one, too.
 MISSING: Final = "resource_missing"
+# Another request has the key, or the object, in hand: nothing was done. (Stripe: Error codes)
+_KEY_IN_USE: Final = "idempotency_key_in_use"
+_LOCKED: Final = "lock_timeout"
 
 # Methods of the SDK that change nothing. What fails of any other may have been done all the same.
 _READS: Final = ("create_preview", "list", "retrieve", "search")
@@ -86,7 +89,7 @@ class StripeApi:
 
         Raises ProviderUnavailable, OutcomeUnknown where it may have been done all the same,
         RecordedFailure (of calls with a key of ours), ProviderRefused, CustomerMissing,
-        CardDeclined and OperationConflict.
+        CardDeclined, OperationConflict and OperationUnderWay.
         """
         operation = method.__qualname__.removesuffix("_async")
         started = monotonic()
@@ -112,7 +115,7 @@ class StripeApi:
                     "stripe_call_failed",
                     operation=operation,
                     error=type(error).__name__,
-                    code=error.code,
+                    code=_code(error),
                     http_status=error.http_status,
                     request_id=error.request_id,
                 )
@@ -182,9 +185,16 @@ def any_failure_is_absence() -> Iterator[None]:
         raise ProviderUnavailable(str(refusal)) from refusal
 
 
+def _code(error: stripe.StripeError) -> str | None:
+    """Stripe's reason; of conflicts (409) and limits (429) the SDK leaves it in the body."""
+    return error.code or (error.error.code if error.error else None)
+
+
 def _is_outage(error: stripe.StripeError) -> bool:
     """Whether this is no answer of Stripe's: also a success whose body cannot be read."""
-    return not _turned_away(error) or error.http_status == 429
+    if error.http_status == 429:
+        return _code(error) != _LOCKED
+    return not _turned_away(error)
 
 
 def _turned_away(error: stripe.StripeError) -> bool:
@@ -202,6 +212,8 @@ def _result(error: stripe.StripeError) -> str:
         case stripe.CardError():
             return "declined"
         case stripe.IdempotencyError():
+            return "conflict"
+        case _ if _code(error) in (_KEY_IN_USE, _LOCKED):
             return "conflict"
         case _ if error.code == MISSING:
             return "missing"
@@ -227,11 +239,17 @@ def declined(code: str | None, decline_code: str | None) -> CardDeclined:
 
 def _translate(operation: str, error: stripe.StripeError, *, named: bool) -> Exception:
     match error:
-        # One that is repeated from its record says nothing of the card that is there now.
-        case stripe.CardError() if not (named and _is_replayed(error)):
-            return declined(error.code, error.error.decline_code if error.error else None)
         case stripe.IdempotencyError():
             return OperationConflict(f"{operation} was asked for with other terms")
+        # What is repeated from its record says nothing of the card and the prices of now.
+        case _ if named and _is_replayed(error):
+            return RecordedFailure(f"Stripe has recorded a failure of {operation}")
+        case _ if _code(error) == _KEY_IN_USE:
+            return OperationUnderWay(f"{operation} is under way")
+        case _ if _code(error) == _LOCKED and not _only_reads(operation):
+            return OperationUnderWay(f"{operation} waits for another request")
+        case stripe.CardError():
+            return declined(error.code, error.error.decline_code if error.error else None)
         case stripe.InvalidRequestError(param="customer", code="resource_missing"):
             return CustomerMissing(operation, error.code)
         case stripe.InvalidRequestError() if error.http_status != 404 or error.code == MISSING:
@@ -239,16 +257,9 @@ def _translate(operation: str, error: stripe.StripeError, *, named: bool) -> Exc
         case _:
             # Keys that are wrong or lack a right end here too: that is ours to mend, not theirs.
             status = f" (HTTP {error.http_status})" if error.http_status else ""
-            return _absence(operation, error, named=named)(
-                f"Stripe did not answer {operation}: {type(error).__name__}{status}"
-            )
+            kind = OutcomeUnknown if _may_be_done(operation, error) else ProviderUnavailable
+            return kind(f"Stripe did not answer {operation}: {type(error).__name__}{status}")
 
 
-def _absence(
-    operation: str, error: stripe.StripeError, *, named: bool
-) -> type[ProviderUnavailable]:
-    if named and _is_replayed(error):
-        return RecordedFailure
-    if _turned_away(error) or _only_reads(operation):
-        return ProviderUnavailable
-    return OutcomeUnknown
+def _may_be_done(operation: str, error: stripe.StripeError) -> bool:
+    return not _turned_away(error) and not _only_reads(operation)

@@ -109,7 +109,7 @@ class StripeBilling:
         found = await self._api.find(
             self._v1.subscriptions.retrieve_async,
             subscription_ref,
-            {"expand": ["latest_invoice.confirmation_secret"]},
+            {"expand": ["latest_invoice.confirmation_secret", "customer"]},
         )
         if found is None:
             return None
@@ -119,6 +119,7 @@ class StripeBilling:
             answers.latest_invoice_of(seen),
             await self._pending_change(seen),
             _invoiced(seen),
+            has_card=seen.can_be_charged,
         )
 
     async def change_plan(self, change: PlanChange, *, operation: str) -> None:
@@ -206,6 +207,7 @@ class StripeBilling:
                 declined=declined(error.code, error.decline_code)
                 if error and waits_for_a_card
                 else None,
+                lacks_card=waits_for_a_card and error is None and not seen.can_be_charged,
             )
 
     def _subscription(self, found: stripe.Subscription) -> ProviderSubscription:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from adapters.stripe import answers
+from adapters.stripe import answers, shapes
 from adapters.stripe.api import StripeApi, as_shape, once
 from adapters.stripe.shapes import reference
 from domain.plans import Offer, Plan
@@ -47,11 +47,11 @@ class StripeCatalog:
         outcome = Publication.CREATED if found is None else Publication.REPLACED
         return Published(offer, as_shape(answers.Referred, created).id, outcome)
 
-    async def _find(self, offer: Offer) -> answers.Price | None:
+    async def _find(self, offer: Offer) -> shapes.Price | None:
         page = await self._api.call(
             self._v1.prices.list_async, {"lookup_keys": [offer.lookup_key], "limit": 1}
         )
-        return as_shape(answers.Price, page.data[0]) if page.data else None
+        return as_shape(shapes.Price, page.data[0]) if page.data else None
 
     async def _product(self, plan: Plan) -> str:
         """The plan's product. Its id is ours to choose, so that there is never a second one."""
@@ -65,7 +65,7 @@ class StripeCatalog:
         return product
 
 
-def sells(price: answers.Price, offer: Offer) -> bool:
+def sells(price: shapes.Price, offer: Offer) -> bool:
     """Whether this is the price that the offer asks for."""
     if not (price.active and price.is_of_one_interval):
         return False

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import stripe
 
-from adapters.stripe import answers
+from adapters.stripe import shapes
 from adapters.stripe.api import StripeApi, as_shape
 from adapters.stripe.catalog import sells
 from adapters.stripe.translation import HANDLED_TYPES
@@ -50,7 +50,7 @@ class StripeExaminer:
         found.append(_clock(page))
         sold = {
             price.lookup_key: price
-            for price in (as_shape(answers.Price, one) for one in page.data)
+            for price in (as_shape(shapes.Price, one) for one in page.data)
             if price.lookup_key
         }
         found += [_price(offer, sold.get(key)) for key, offer in offers.items()]
@@ -91,7 +91,7 @@ class StripeExaminer:
             )
 
 
-def _price(offer: Offer, price: answers.Price | None) -> Finding:
+def _price(offer: Offer, price: shapes.Price | None) -> Finding:
     subject = f"price {offer.lookup_key}"
     if price is None:
         return fail(subject, "Stripe has none with this lookup key", _SYNC)

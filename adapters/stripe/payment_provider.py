@@ -70,7 +70,8 @@ class StripePaymentProvider:
             if price.id and price.lookup_key in by_key:
                 with readable():
                     by_ref[price.id] = _as_sold(by_key[price.lookup_key], price)
-                current[price.lookup_key] = price.id
+                if price.active:  # an archived one keeps its key, and nobody can buy at it
+                    current[price.lookup_key] = price.id
                 products |= {reference(price.product) or ""} - {""}
         for product in sorted(products):
             sold = await self._list_prices({"product": product})

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 import stripe
 
-from adapters.stripe import answers, shapes
+from adapters.stripe import answers
 from adapters.stripe.answers import TERMS, terms_of, to_subscription
 from adapters.stripe.api import StripeApi, as_shape, done, once, readable
 from adapters.stripe.open_payments import OpenPayments
@@ -26,20 +26,17 @@ from ports.purchases import (
     FirstPayment,
     History,
     IntentType,
-    OperationConflict,
     Terms,
 )
 from ports.settlements import OWN_EVENT
 
 if TYPE_CHECKING:  # the SDK has these for type checkers alone
-    from stripe.params import CustomerCreateParams, CustomerListParams, SubscriptionCreateParams
+    from stripe.params import CustomerUpdateParams, SubscriptionCreateParams
     from stripe.params.checkout import SessionCreateParams
 
 # The most that Stripe lists at once. (Stripe: Pagination)
 _PAGE: Final = 100
 _ENDED: Final = ("canceled", "incomplete_expired")
-# How many pages of the newest customers are looked through for one that was just created.
-_PAGES: Final = 5
 # What a first payment needs, which otherwise would be ids only.
 _SECRETS: Final = ["latest_invoice.confirmation_secret", "pending_setup_intent"]
 
@@ -53,21 +50,24 @@ class StripePurchases:
         self._prices = prices
         self._open_payments = OpenPayments(api)
 
-    async def create_customer(
-        self, user_id: UUID, email: str, name: str | None, *, operation: str
-    ) -> str:
-        """A customer for this user."""
-        params: CustomerCreateParams = {"email": email, "metadata": {"user_id": str(user_id)}}
-        if name is not None:
-            params["name"] = name
-        try:
-            created = await self._api.call(self._v1.customers.create_async, params, once(operation))
-        except OperationConflict:
-            # It was created with another email: at this moment by another request, or before by
-            # one that died before it could write that down.
-            return await self._created_lately(user_id)
+    async def create_customer(self, user_id: UUID, *, operation: str) -> str:
+        """A customer for this user. Whatever else is known of them may differ from one token to
+        the next, and then would make this another operation to Stripe.
+        """
+        created = await self._api.call(
+            self._v1.customers.create_async,
+            {"metadata": {"user_id": str(user_id)}},
+            once(operation),
+        )
         with done():
             return as_shape(answers.Referred, created).id
+
+    async def update_customer(self, customer_ref: str, email: str, name: str | None) -> None:
+        """Have the customer bear this email, and the name where there is one."""
+        params: CustomerUpdateParams = {"email": email}
+        if name is not None:
+            params["name"] = name
+        await self._api.call(self._v1.customers.update_async, customer_ref, params)
 
     async def history(self, customer_ref: str) -> History:
         """What the customer has bought and tried to buy, the newest first as Stripe lists it.
@@ -219,24 +219,6 @@ class StripePurchases:
         digest = sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
         name = f"{subscription_ref}:{digest[:32]}"
         return _own_webhook(name, event_type, about, created, seen.livemode)
-
-    async def _created_lately(self, user_id: UUID) -> str:
-        """The customer that was created for this user since Stripe remembers our keys.
-
-        Listed, because Stripe's search runs up to a minute late. (Stripe: Search)
-        """
-        params: CustomerListParams = {"limit": _PAGE}
-        for _ in range(_PAGES):
-            page = await self._api.call(self._v1.customers.list_async, params)
-            for found in page.data:
-                customer = as_shape(shapes.Customer, found)
-                if user_of(customer.metadata) == user_id:
-                    return found.id
-            if not page.has_more:
-                break
-            params["starting_after"] = page.data[-1].id
-        # Its notice brings the row, by which the next request finds it.
-        raise ProviderUnavailable("Stripe does not list the customer it has created")
 
     async def _close_what_is_open(self, seen: answers.Subscription) -> Closing | None:
         """None where it is closed and only the subscription is left to be ended."""

@@ -36,6 +36,7 @@ class Price(msgspec.Struct):
     product: Expandable = None
     unit_amount: int | None = None
     currency: str | None = None
+    active: bool = True
 
     @property
     def is_of_one_interval(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from httpx import Response
 from jsonschema import Draft202012Validator
 
+from adapters.http.problems import KINDS, MEDIA_TYPE, TYPE
 from contracts.generate import ROOT
 
 DOCUMENT: Final[dict[str, Any]] = json.loads((ROOT / "openapi.json").read_text(encoding="utf-8"))
@@ -21,7 +22,7 @@ async def check_answer(answer: Response) -> None:
     """Raise AssertionError unless status, headers and body are declared for this operation."""
     await answer.aread()
     request = answer.request
-    operation = _operation(request.method.lower(), request.url.path)
+    operation = operation_of(request.method.lower(), request.url.path)
     seen = f"{request.method} {request.url.path} {answer.status_code}"
     if operation is None:
         # Neither the document itself nor what Prometheus scrapes is part of the API.
@@ -37,6 +38,15 @@ async def check_answer(answer: Response) -> None:
     assert media_type in declared["content"], f"{seen}: {media_type} is not declared"
     schema = json.dumps(declared["content"][media_type]["schema"])
     _validator(schema).validate(answer.json())
+    if media_type == MEDIA_TYPE:
+        _check_type(seen, answer)
+
+
+def _check_type(seen: str, answer: Response) -> None:
+    problem = answer.json()
+    kind = KINDS.get(problem["type"].removeprefix(TYPE))
+    assert kind is not None, f"{seen}: {problem['type']} is not declared"
+    assert kind.status == problem["status"] == answer.status_code, f"{seen}: {problem['type']}"
 
 
 def _check_headers(seen: str, answer: Response, declared: dict[str, Any]) -> None:
@@ -55,7 +65,8 @@ def _validator(schema: str) -> Draft202012Validator:
 
 
 @cache
-def _operation(method: str, path: str) -> dict[str, Any] | None:
+def operation_of(method: str, path: str) -> dict[str, Any] | None:
+    """What the document says of this operation; None where there is none."""
     for template, operations in DOCUMENT["paths"].items():
         pattern = re.sub(r"\{[^}]*\}", "[^/]+", template)
         if method in operations and re.fullmatch(pattern, path):

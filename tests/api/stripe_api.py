@@ -44,14 +44,16 @@ class Refused(Exception):
 class Failure(NamedTuple):
     """What befalls the next request whose method and path match.
 
-    It is answered with `refused`, or where there is none the connection is reset. `acted`: after
-    it was carried out, not instead. `recorded`: and the same request would get that again.
+    It is answered with `refused`, or where there is none the connection is reset, or `hangs`.
+    `acted`: after it was carried out, not instead. `recorded`: and the same request would get that
+    again.
     """
 
     path: str
     refused: Refused | None
     acted: bool
     recorded: bool
+    hangs: bool = False
 
 
 class Sent(NamedTuple):
@@ -94,6 +96,7 @@ class StripeApi:
         self.reached = asyncio.Event()
         self.released = asyncio.Event()
         self.released.set()
+        self._hangs = False
         self._remembered: dict[str, tuple[Sent, int, Object]] = {}
         self._numbers = count(1)
         for lookup_key, (amount, interval) in PLANS.items():
@@ -124,14 +127,16 @@ class StripeApi:
         times: int = 1,
         acted: bool = False,
         recorded: bool | None = None,
+        hangs: bool = False,
     ) -> None:
-        """Answer the next requests whose method and path match with this; None resets them.
+        """Answer the next requests whose method and path match with this; None resets them, or has
+        them hang.
 
         A 500 is recorded unless told otherwise, as Stripe does with what it had begun.
         """
         if recorded is None:
             recorded = refused is not None and refused.status == 500
-        self.failures += [Failure(path, refused, acted, recorded)] * times
+        self.failures += [Failure(path, refused, acted, recorded, hangs)] * times
 
     def complete(self, session_id: str) -> Object:
         """The buyer fills the page in: the session is complete and has a subscription."""
@@ -174,6 +179,9 @@ class StripeApi:
         await self.released.wait()
         replayed = request.key in self._remembered
         answered = self._answer(request)
+        if answered is None and self._hangs:
+            await receive()  # until whoever asked goes away
+            return
         if answered is None:
             send.__self__.transport.abort()  # uvicorn's own; ASGI has no word for it
             return
@@ -209,6 +217,7 @@ class StripeApi:
                 if failure.acted:
                     self._act(request)
                 if failure.refused is None:
+                    self._hangs = failure.hangs
                     return None
                 answer = {"error": failure.refused.error}
                 if request.key and failure.recorded:
@@ -236,7 +245,12 @@ class StripeApi:
     # Customers
 
     def create_customer(self, form: Form) -> Object:
-        return self._keep("customer", **{"name": None, **form}, deleted=False)
+        return self._keep("customer", **{"email": None, "name": None, **form}, deleted=False)
+
+    def update_customer(self, form: Form, customer_id: str) -> Object:
+        customer = self._get("customer", customer_id)
+        customer |= form
+        return customer
 
     # Checkout and portal
 
@@ -299,6 +313,8 @@ class StripeApi:
             subscription |= {"cancel_at_period_end": flag, "cancel_at": end}
         if form.get("cancel_at") == "":
             subscription["cancel_at"] = None
+        for item in form.get("items", {}).values():
+            subscription["items"]["data"][0]["price"] = self._get("price", item["price"])
         return _expanded(subscription, form)
 
     def cancel_subscription(self, form: Form, subscription_id: str) -> Object:
@@ -497,6 +513,7 @@ _ROUTES: Final[list[tuple[str, str, _Handler]]] = [
     ("POST", "/v1/customers", StripeApi.create_customer),
     ("GET", "/v1/customers", lambda api, f: api._listing("customer")(f)),
     ("GET", "/v1/customers/([^/]+)", StripeApi.retrieve),
+    ("POST", "/v1/customers/([^/]+)", StripeApi.update_customer),
     ("POST", "/v1/checkout/sessions", StripeApi.create_session),
     ("GET", "/v1/checkout/sessions", lambda api, f: api._listing("checkout.session")(f)),
     ("GET", "/v1/checkout/sessions/([^/]+)", StripeApi.retrieve),

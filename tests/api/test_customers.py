@@ -3,6 +3,7 @@
 import asyncio
 
 from tests.api.conftest import World
+from tests.api.stripe_api import Refused
 
 
 async def test_a_user_becomes_a_customer_with_the_name_and_email_of_the_token(world: World) -> None:
@@ -19,6 +20,7 @@ async def test_a_user_becomes_a_customer_with_the_name_and_email_of_the_token(wo
         "name": "Alice",
     }
     assert customer["metadata"] == {"user_id": str(user.id)}
+    assert (customer["email"], customer["name"]) == ("alice@example.com", "Alice")
 
 
 async def test_asking_again_finds_the_same_customer(world: World) -> None:
@@ -62,9 +64,7 @@ async def test_the_notice_of_a_new_customer_and_the_request_make_one_row(world: 
     for _ in range(50):
         user = world.somebody()
         operation = f"customer:{user.id}:0"
-        reference = await world.container.purchases().create_customer(
-            user.id, "alice@example.com", "Alice", operation=operation
-        )
+        reference = await world.container.purchases().create_customer(user.id, operation=operation)
         await world.deliver("customer.created", world.stripe.objects[reference])
         answer, _ = await asyncio.gather(user("POST", "/customers"), world.work_off())
         assert answer.json()["customerId"] == reference
@@ -95,6 +95,47 @@ async def test_name_and_email_are_kept_in_step(world: World) -> None:
 
     answer = (await user("POST", "/customers")).json()
     assert (answer["email"], answer["name"]) == ("new@example.com", "Alicia")
+
+
+async def test_one_whose_notice_came_before_its_email_is_given_one(world: World) -> None:
+    """Whoever created it died between the two; the notice brought the row."""
+    user = world.somebody()
+    reference = await world.container.purchases().create_customer(
+        user.id, operation=f"customer:{user.id}:0"
+    )
+    await world.deliver("customer.created", world.stripe.objects[reference])
+    await world.work_off()
+
+    answer = (await user("POST", "/customers")).json()
+
+    assert (answer["customerId"], answer["email"]) == (reference, "alice@example.com")
+    assert world.stripe.objects[reference]["email"] == "alice@example.com"
+
+
+async def test_the_notice_of_a_creation_takes_no_email_away(world: World) -> None:
+    """It is rendered as the customer was created: before it was given one."""
+    user = world.somebody()
+    reference = (await user("POST", "/customers")).json()["customerId"]
+    blank = world.stripe.objects[reference] | {"email": None, "name": None}
+
+    await world.deliver("customer.created", blank)
+    await world.work_off()
+
+    user.email = None
+    answer = (await user("POST", "/customers")).json()
+    assert (answer["email"], answer["name"]) == ("alice@example.com", "Alice")
+
+
+async def test_a_failure_that_stripe_has_recorded_holds_for_no_other_email(world: World) -> None:
+    user = world.somebody()
+    world.stripe.fail("POST /v1/customers$", Refused(500, "it broke", type="api_error"))
+    await user("POST", "/customers")
+    user.email = "new@example.com"
+
+    assert (await user("POST", "/customers")).status_code == 200
+
+    [customer] = world.stripe.all("customer")
+    assert customer["email"] == "new@example.com"
 
 
 async def test_a_deleted_customer_makes_room_for_a_new_one(world: World) -> None:

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
 
 import pytest
 import stripe
+from httpx import Response
 
 from adapters.stripe.api import DEADLINE
 from adapters.stripe.api import StripeApi as Api
 from adapters.stripe.circuit import FAILURES, PAUSE, PROBE, Circuit, CircuitOpen
 from ports.payment_provider import ProviderUnavailable
-from tests.api.conftest import MONTHLY, World
+from service import operation_names
+from tests.api.conftest import MONTHLY, ORGANIZER, ORIGIN, Somebody, World
 from tests.api.stripe_api import Refused, StripeApi, card_declined
+
+
+@pytest.fixture(autouse=True)
+def in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for another request looks again as often as ever, and sooner."""
+    monkeypatch.setattr(operation_names, "A_MOMENT", 0.01)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What hangs is given up sooner."""
+    monkeypatch.setattr("adapters.stripe.api.TIMEOUT", 0.5)
 
 
 async def test_a_declined_card_is_a_402_with_the_decline_code(world: World) -> None:
     user = world.somebody()
     await user("POST", "/customers")
-    world.stripe.fail("/v1/customers|/v1/subscriptions$", card_declined())
+    world.stripe.fail("POST /v1/subscriptions$", card_declined())
 
     answer = await user.subscribe()
 
@@ -41,7 +57,7 @@ async def test_a_thief_does_not_learn_why(world: World, reason: str) -> None:
 @pytest.mark.parametrize("status", [400, 404])
 async def test_a_refusal_is_a_400_and_names_no_id(world: World, status: int) -> None:
     refused = Refused(status, "No such price: 'price_secret_1'", code="resource_missing")
-    world.stripe.fail("/v1/customers", refused)
+    world.stripe.fail("POST /v1/customers$", refused)
 
     answer = await world.somebody()("POST", "/customers")
 
@@ -64,7 +80,7 @@ async def test_absence_in_all_its_forms_is_a_503_that_says_when(
 ) -> None:
     # Conflicts are repeated by the SDK, so they have to go on.
     refused = Refused(status, "secret words about acct_1", type="api_error")
-    world.stripe.fail("/v1/customers", refused, times=3)
+    world.stripe.fail("POST /v1/customers$", refused, times=3)
 
     answer = await world.somebody()("POST", "/customers")
 
@@ -110,6 +126,199 @@ async def test_what_stripe_asks_not_to_repeat_is_not_repeated(world: World) -> N
         assert (await user("POST", "/customers")).status_code == 503
         keys = [sent.key for sent in world.stripe.sent if sent.path == "/v1/customers"]
         assert keys.count(f"customer:{user.id}:0") == 1
+
+
+class Asked(NamedTuple):
+    """Something that users ask for, and the request to Stripe that it comes down to.
+
+    `done` counts how often Stripe has done it.
+    """
+
+    request: str
+    ask: Callable[[World, Somebody], Awaitable[Response]]
+    done: Callable[[World], int]
+    subscriber: bool = True
+    charges: bool = False
+
+
+async def of_theirs(user: Somebody, method: str, rest: str = "", json: object = None) -> Response:
+    id_ = (await user("GET", "/subscription")).json()["id"]
+    return await user(method, f"/subscriptions/{id_}{rest}", json)
+
+
+async def confirm_a_change(world: World, user: Somebody) -> Response:
+    shown = (await of_theirs(user, "POST", "/preview", {"priceId": ORGANIZER})).json()
+    asked = {"priceId": ORGANIZER, "prorationDate": shown["prorationDate"]}
+    return await of_theirs(user, "PATCH", json=asked)
+
+
+async def resume(world: World, user: Somebody) -> Response:
+    if not any(one["cancel_at"] for one in world.stripe.all("subscription")):
+        world.stripe.all("subscription")[-1]["cancel_at"] = world.clock.seconds() + 1
+    return await of_theirs(user, "POST", "/resume")
+
+
+async def sync(world: World, user: Somebody) -> Response:
+    [*_, session] = world.stripe.all("checkout.session")
+    return await user("POST", f"/checkout-sessions/{session['id']}/sync")
+
+
+def count(kind: str) -> Callable[[World], int]:
+    return lambda world: len(world.stripe.all(kind))
+
+
+SUBSCRIPTION: Final = "/v1/subscriptions/[^/]+$"
+ASKED: Final = {
+    "customer": Asked(
+        "POST /v1/customers$",
+        lambda _, user: user("POST", "/customers"),
+        count("customer"),
+        subscriber=False,
+    ),
+    "checkout": Asked(
+        "POST /v1/checkout/sessions$",
+        lambda _, user: user.checkout(),
+        count("checkout.session"),
+        subscriber=False,
+    ),
+    "subscribe": Asked(
+        "POST /v1/subscriptions$",
+        lambda _, user: user.subscribe(),
+        count("subscription"),
+        subscriber=False,
+        charges=True,
+    ),
+    "portal": Asked(
+        "POST /v1/billing_portal/sessions$",
+        lambda _, user: user("POST", "/create-portal-session", {"returnUrl": f"{ORIGIN}/"}),
+        lambda _: 1,
+    ),
+    "sync": Asked("GET /v1/checkout/sessions/[^/]+$", sync, lambda _: 1),
+    "preview": Asked(
+        "POST /v1/invoices/create_preview$",
+        lambda _, user: of_theirs(user, "POST", "/preview", {"priceId": ORGANIZER}),
+        lambda _: 1,
+    ),
+    "change": Asked(
+        f"POST {SUBSCRIPTION}",
+        confirm_a_change,
+        lambda world: sum(
+            one["items"]["data"][0]["price"]["id"] == ORGANIZER
+            for one in world.stripe.all("subscription")
+        ),
+        charges=True,
+    ),
+    "cancel": Asked(
+        f"POST {SUBSCRIPTION}",
+        lambda _, user: of_theirs(user, "DELETE"),
+        lambda world: sum(bool(one["cancel_at"]) for one in world.stripe.all("subscription")),
+    ),
+    "end": Asked(
+        f"DELETE {SUBSCRIPTION}",
+        lambda _, user: of_theirs(user, "DELETE", "?immediately=true"),
+        lambda world: sum(bool(one["ended_at"]) for one in world.stripe.all("subscription")),
+    ),
+    "resume": Asked(f"POST {SUBSCRIPTION}", resume, lambda _: 1),
+    "invoices": Asked("GET /v1/invoices$", lambda _, user: user("GET", "/invoices"), lambda _: 1),
+}
+WORDS: Final = "secret words about acct_1"
+FAILING: Final[dict[str, tuple[Refused | None, dict[str, bool], set[int]]]] = {
+    "card": (card_declined(), {}, {402}),
+    **{
+        str(status): (Refused(status, WORDS, **more), {}, {expected})
+        for status, more, expected in (
+            (400, {}, 400),
+            (401, {}, 503),
+            (403, {}, 503),
+            (404, {}, 503),  # not of Stripe's own, which would say what is missing
+            (409, {"type": "api_error"}, 503),
+            (429, {"code": "rate_limit"}, 503),
+        )
+    },
+    "500": (Refused(500, WORDS, type="api_error"), {}, {200, 503}),
+    "500, done": (Refused(500, WORDS, type="api_error"), {"acted": True}, {200, 503}),
+    "reset": (None, {}, {200, 503}),
+    "reset, done": (None, {"acted": True}, {200, 503}),
+    "time-out": (None, {"hangs": True}, {200, 503}),
+    "time-out, done": (None, {"hangs": True, "acted": True}, {200, 503}),
+}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+async def test_whatever_fails_is_told_without_stripes_words_and_nothing_is_done_twice(
+    world: World, asked: Asked
+) -> None:
+    for name, (refused, how, expected) in FAILING.items():
+        if name == "card" and not asked.charges:
+            continue
+        user = await (world.subscribed() if asked.subscriber else never_tried(world))
+        before = asked.done(world)
+        world.stripe.fail(asked.request, refused, times=3, **how)
+
+        failed = await asked.ask(world, user)
+
+        met = 3 - len(world.stripe.failures)
+        world.stripe.failures.clear()
+        assert met, f"{name}: nothing has failed"
+        assert failed.status_code in expected, (name, failed.text)
+        assert "acct_1" not in failed.text
+        assert WORDS not in failed.text
+        if failed.status_code != 200:
+            again = await asked.ask(world, user)
+            assert again.status_code == 200, (name, again.text)
+        assert asked.done(world) - before <= 1, name
+
+
+async def never_tried(world: World) -> Somebody:
+    """Somebody who has bought nothing, and had the trial elsewhere."""
+    user = world.somebody()
+    async with world.container.unit_of_work() as uow:
+        await uow.trials.redeem([user.id])
+        await uow.commit()
+    return user
+
+
+@pytest.mark.parametrize("name", ["customer", "subscribe", "checkout"])
+async def test_a_lock_on_what_is_asked_for_is_no_outage(world: World, name: str) -> None:
+    """Stripe answers: another request has the object in hand. (Stripe: lock_timeout)"""
+    locked = Refused(429, WORDS, code="lock_timeout")
+    for _ in range(2):
+        user = world.somebody()
+        world.stripe.fail(ASKED[name].request, locked, times=15)  # five times, with two retries
+
+        answer = await ASKED[name].ask(world, user)
+
+        assert answer.status_code == 409
+        assert answer.json()["type"] == "urn:payments:problem:purchase-under-way"
+        assert world.stripe.failures == []
+        assert (await ASKED[name].ask(world, user)).status_code == 200
+
+
+async def test_a_key_that_is_in_use_is_no_outage_for_whoever_cannot_wait(world: World) -> None:
+    user = await world.subscribed()
+    in_use = Refused(409, WORDS, type="invalid_request_error", code="idempotency_key_in_use")
+    world.stripe.fail(f"POST {SUBSCRIPTION}", in_use, times=3)
+
+    answer = await confirm_a_change(world, user)
+
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "urn:payments:problem:changed-meanwhile"
+    assert (await confirm_a_change(world, user)).status_code == 200
+
+
+async def test_a_refusal_that_is_repeated_from_its_record_is_asked_about_anew(
+    world: World,
+) -> None:
+    """Stripe records what it turned down half-way, and repeats that for a day."""
+    user = world.somebody()
+    refused = Refused(400, WORDS, code="price_inactive")
+    world.stripe.fail("POST /v1/checkout/sessions$", refused, recorded=True)
+
+    first, again = await user.checkout(), await user.checkout()
+
+    assert (first.status_code, first.json()["code"]) == (400, "price_inactive")
+    assert again.status_code == 200
 
 
 async def test_a_call_has_a_deadline_over_all_its_tries(stripe_api: StripeApi) -> None:
@@ -252,7 +461,7 @@ async def test_calls_have_a_time_out_and_bounded_retries(world: World) -> None:
     api = world.container.stripe_api()
     assert isinstance(api._http, stripe.HTTPXClient)
     assert api._http._timeout == 10.0
-    world.stripe.fail("/v1/customers", Refused(409, "locked", type="api_error"), times=9)
+    world.stripe.fail("POST /v1/customers$", Refused(409, "locked", type="api_error"), times=9)
 
     await world.somebody()("POST", "/customers")
 

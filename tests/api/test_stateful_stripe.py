@@ -48,7 +48,7 @@ def customers_of(sandbox: StripeSandbox, user: Somebody) -> list[str]:
 async def test_two_first_requests_at_once_make_one_customer(
     sandbox: StripeSandbox, instances: list[World]
 ) -> None:
-    """With tokens that differ, so that Stripe gets one key with two sets of parameters."""
+    """With tokens that differ, of which the operation must not depend."""
     one, other = instances
     for _ in range(50):
         user = one.somebody()
@@ -62,40 +62,17 @@ async def test_two_first_requests_at_once_make_one_customer(
         assert len(customers_of(sandbox, user)) == 1
 
 
-@pytest.mark.parametrize("others", [0, 150], ids=["alone", "among many"])
 async def test_a_customer_whose_row_was_never_written_is_found_again(
-    sandbox: StripeSandbox, instances: list[World], others: int
+    sandbox: StripeSandbox, instances: list[World]
 ) -> None:
     """Whoever created it died before it could write that down; since then the email changed."""
     user = instances[0].somebody(email="new@example.com")
     purchases = instances[1].container.purchases()
-    created = await purchases.create_customer(
-        user.id, "old@example.com", "Alice", operation=f"customer:{user.id}:0"
-    )
-    for number in range(others):
-        stranger = instances[1].somebody()
-        await purchases.create_customer(
-            stranger.id, f"{number}@example.com", None, operation=f"customer:{stranger.id}:0"
-        )
+    created = await purchases.create_customer(user.id, operation=f"customer:{user.id}:0")
+    await purchases.update_customer(created, "old@example.com", "Alice")
 
     answer = await user("POST", "/customers")
 
     assert (answer.status_code, answer.json()["customerId"]) == (200, created)
     assert customers_of(sandbox, user) == [created]
-
-
-async def test_one_that_cannot_be_found_is_asked_for_later_and_never_created_twice(
-    sandbox: StripeSandbox, instances: list[World]
-) -> None:
-    user = instances[0].somebody(email="new@example.com")
-    purchases = instances[1].container.purchases()
-    created = await purchases.create_customer(
-        user.id, "old@example.com", "Alice", operation=f"customer:{user.id}:0"
-    )
-    sandbox.world.store.get("customer", created)["metadata"] = {}
-
-    answer = await user("POST", "/customers")
-
-    assert answer.status_code == 503
-    assert int(answer.headers["retry-after"]) >= 1
-    assert len(list(sandbox.world.store.all("customer"))) == 1
+    assert sandbox.world.store.get("customer", created)["email"] == "new@example.com"

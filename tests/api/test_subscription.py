@@ -51,6 +51,27 @@ async def test_a_trial_shows_its_days_and_what_comes_after(world: World) -> None
     assert seen["nextCharge"] == {"at": seen["trialEndDate"], "amount": 1000, "currency": "usd"}
 
 
+@pytest.mark.parametrize("status", ["unpaid", "paused", "unheard_of", "past_due"])
+async def test_of_two_that_run_the_one_that_grants_access_is_shown(
+    world: World, status: str
+) -> None:
+    user = await world.subscribed()
+    first = await id_of(user)
+    [subscription] = world.stripe.all("subscription")
+    now = world.clock.seconds()
+    await world.deliver(
+        "customer.subscription.updated",
+        subscription | {"id": "sub_second", "status": status, "start_date": now, "created": now},
+    )
+    # By now the second one's grace is over, where it had any.
+    world.clock.move(days=8)
+    await world.work_off()
+
+    seen = (await user("GET", "/subscription")).json()
+
+    assert (seen["id"], seen["hasAccess"]) == (first, True)
+
+
 async def test_a_later_subscription_comes_before_the_one_that_ended(world: World) -> None:
     user = await world.subscribed()
     [first] = world.stripe.all("subscription")

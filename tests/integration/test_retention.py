@@ -9,12 +9,14 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.postgres.idempotency import PostgresIdempotencyKeys
 from adapters.postgres.inbox import PostgresIntake
 from adapters.postgres.migrate import upgrade
 from adapters.postgres.partitions import PostgresPartitions
 from adapters.postgres.retention import ERASE, FORGET, REMOVE, PostgresRetention
 from adapters.postgres.unit_of_work import PostgresUnitOfWork
 from domain.subscription import Subscription
+from ports.idempotency import Answer, Begun, KeyedRequest
 from ports.inbox import Dead, Outcome, Postponed, Processed, Verdict
 from ports.retention import Kept, Swept
 from ports.unit_of_work import StorageUnavailable
@@ -27,7 +29,7 @@ from tests.integration.test_claim_plan import plan_of
 from tests.stripe_payloads import START, at
 
 DAY = timedelta(days=1)
-KEPT = Kept(payloads=35 * DAY, event_ids=400 * DAY, messages=35 * DAY)
+KEPT = Kept(payloads=35 * DAY, event_ids=400 * DAY, messages=35 * DAY, answers=DAY)
 
 
 @pytest.fixture
@@ -152,6 +154,27 @@ async def test_messages_that_are_done_with_are_removed_when_they_are_old(
 
     rows = await bystander.fetch("SELECT id FROM payments.outbox_events ORDER BY version")
     assert [row["id"] for row in rows] == [waiting.id, recent.id]
+
+
+async def test_answers_go_when_they_are_not_given_again_any_more(
+    engine: AsyncEngine, bystander: asyncpg.Connection, retention: ApplyRetention
+) -> None:
+    """They hold addresses and client secrets, and nobody may ever use a key again."""
+    keys, now = PostgresIdempotencyKeys(engine), datetime.now(UTC)
+    for name, ago in (("old", DAY + HOUR), ("new", DAY - HOUR)):
+        request = KeyedRequest(uuid4(), name, b"digest")
+        begun = await keys.begin(request, now, replayed_for=DAY)
+        assert isinstance(begun, Begun)
+        await keys.finish(request, begun, Answer(200, "application/json", b"alice@example.com"))
+        await bystander.execute(
+            "UPDATE payments.idempotency_keys SET created_at = $1 WHERE key = $2", now - ago, name
+        )
+
+    assert await retention(dry_run=True) == Swept(0, 0, 0, answers=1)
+    assert await retention() == Swept(0, 0, 0, answers=1)
+
+    rows = await bystander.fetch("SELECT key FROM payments.idempotency_keys")
+    assert [row["key"] for row in rows] == ["new"]
 
 
 async def test_counting_changes_nothing(

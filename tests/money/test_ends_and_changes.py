@@ -83,7 +83,7 @@ async def keep(
 async def test_an_end_and_a_change_at_once_leave_nothing_to_be_paid(till: Till, first: str) -> None:
     """Fifty races, each of the two in the middle of the other."""
     outcomes = set()
-    for moment in race(till, 25):
+    for moment in race(till, 50):
         user = await till.subscriber(GENERAL, card=WARY_CARD)
         subscriber, price = await at(user), till.price(ORGANIZER)
         shown = await subscriber.preview(price)

@@ -29,7 +29,7 @@ def unknown(answer: Response) -> bool:
         return False
     assert int(answer.headers["retry-after"]) >= 1
     assert answer.json()["type"] == "urn:payments:problem:outcome-unknown"
-    assert "GET /api/payments/subscription" in answer.json()["detail"]
+    assert answer.json()["instead"] == "GET /api/payments/subscription"
     return True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import partial
 
 import pytest
@@ -131,6 +131,22 @@ async def test_a_date_that_was_never_shown_cannot_be_confirmed(till: Till, secon
     other = datetime.fromisoformat(shown) + timedelta(seconds=seconds)
 
     await refused(till, user, await subscriber.change(price, other.isoformat()), [1000])
+
+
+@pytest.mark.parametrize("date", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+async def test_nor_can_one_that_no_calendar_has(till: Till, date: str) -> None:
+    user, subscriber = await half_way(till)
+
+    await refused(till, user, await subscriber.change(till.price(ORGANIZER), date), [1000])
+
+
+async def test_what_was_shown_can_be_confirmed_by_the_clock_of_another_place(till: Till) -> None:
+    _, subscriber = await half_way(till)
+    price = till.price(ORGANIZER)
+    shown = (await subscriber.preview(price)).json()["prorationDate"]
+    elsewhere = datetime.fromisoformat(shown).astimezone(timezone(timedelta(hours=5, minutes=30)))
+
+    assert (await subscriber.change(price, elsewhere.isoformat())).status_code == 200
 
 
 async def test_what_was_shown_for_one_plan_does_not_confirm_another(till: Till) -> None:
@@ -338,6 +354,67 @@ async def test_a_declined_card_changes_nothing_and_another_one_can_be_tried_at_o
     assert (again.status_code, again.json()["pending"]) == (200, False)
     assert till.taken(user) == [1000, 250]
     assert await plan_of(user, till) == ORGANIZER
+
+
+async def take_the_card_away(till: Till, user: Somebody) -> None:
+    """The subscriber removes it in the portal."""
+    [subscription] = till.subscriptions(user)
+    await till.stripe.v1.payment_methods.detach_async(subscription["default_payment_method"])
+
+
+@pytest.mark.parametrize("plan", [ORGANIZER, ANNUAL])
+async def test_without_a_card_an_upgrade_is_refused_and_the_portal_is_named(
+    till: Till, plan: str
+) -> None:
+    user, subscriber = await half_way(till)
+    await take_the_card_away(till, user)
+    price = till.price(plan)
+    shown = await subscriber.preview(price)
+
+    answer = await subscriber.change(price, shown)
+
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "urn:payments:problem:card-needed"
+    assert "portal" in answer.json()["detail"]
+    [subscription] = till.subscriptions(user)
+    assert subscription["pending_update"] is None
+    assert [i["id"] for i in till.all("invoice") if i["status"] == "open"] == []
+
+    # With the customer's card, which is no subscription's own.
+    await till.put_a_card_on_file(subscription["customer"])
+    again = await subscriber.change(price, shown)
+    assert (again.status_code, again.json()["pending"]) == (200, False)
+    assert till.taken(user) == [1000, shown.json()["amountDueNow"]]
+
+
+async def test_a_card_that_is_gone_at_the_last_moment_leaves_nothing_to_be_paid(
+    till: Till,
+) -> None:
+    user, subscriber = await half_way(till)
+    price = till.price(ORGANIZER)
+    shown = await subscriber.preview(price)
+    till.wire.before("POST", SUBSCRIPTION, partial(take_the_card_away, till, user))
+
+    answer = await subscriber.change(price, shown)
+
+    assert answer.json()["type"] == "urn:payments:problem:card-needed"
+    [subscription] = till.subscriptions(user)
+    assert subscription["pending_update"] is None
+    assert [i["id"] for i in till.all("invoice") if i["status"] == "open"] == []
+
+
+@pytest.mark.parametrize("free", ["credit", "downgrade"])
+async def test_where_nothing_is_due_no_card_is_needed(till: Till, free: str) -> None:
+    downgrade = free == "downgrade"
+    user, subscriber = await half_way(till, ORGANIZER if downgrade else GENERAL)
+    await take_the_card_away(till, user)
+    if not downgrade:
+        await till.give_credit(user, 1000)
+    price = till.price(GENERAL if downgrade else ORGANIZER)
+
+    answer = await subscriber.change(price, await subscriber.preview(price))
+
+    assert (answer.status_code, answer.json()["pending"]) == (200, False)
 
 
 async def test_a_card_can_be_declined_any_number_of_times(till: Till) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.money.conftest import Till, at
 
 GENERAL, ANNUAL = "general_monthly", "general_annual"
@@ -15,7 +17,8 @@ async def test_with_an_end_scheduled_one_resumes_and_then_changes_the_plan(till:
     refused = await user.subscribe(till.price(ANNUAL))
 
     assert refused.json()["type"] == "urn:payments:problem:already-subscribed"
-    assert "/resume)" in refused.json()["detail"]
+    assert "resume it" in refused.json()["detail"]
+    assert refused.json()["instead"] == "POST /api/payments/subscriptions/{id}/resume"
     assert (await subscriber.resume()).status_code == 200
     shown = await subscriber.preview(till.price(ANNUAL))
     assert (await subscriber.change(till.price(ANNUAL), shown)).status_code == 200
@@ -34,10 +37,39 @@ async def test_whose_subscription_is_paused_ends_it_and_buys_another(till: Till)
     ]
 
     assert [answer.status_code for answer in refused] == [409, 409]
-    assert "?immediately=true)" in refused[0].json()["detail"]
+    assert "end it" in refused[0].json()["detail"]
+    end_it = "DELETE /api/payments/subscriptions/{id}?immediately=true"
+    assert refused[0].json()["instead"] == end_it
     assert "cancel it immediately" in refused[1].json()["detail"]
     assert (await subscriber.cancel(immediately=True)).status_code == 200
     assert (await user.subscribe(till.price(ANNUAL))).status_code == 200
+
+
+@pytest.mark.parametrize("status", ["past_due", "unpaid"])
+async def test_whose_subscription_is_owed_for_may_end_it_and_buy_another(
+    till: Till, status: str
+) -> None:
+    user = await till.subscriber(GENERAL)
+    subscriber = await at(user)
+    [subscription] = till.subscriptions(user)
+    subscription["status"] = status
+
+    refused = (await user.subscribe(till.price(ANNUAL))).json()
+
+    assert f"that is {status}" in refused["detail"]
+    assert "settle what is owed in the portal, or end it" in refused["detail"]
+    assert refused["instead"] == "POST /api/payments/create-portal-session"
+    assert (await subscriber.cancel(immediately=True)).status_code == 200
+    assert (await user.subscribe(till.price(ANNUAL))).status_code == 200
+
+
+async def test_no_words_for_people_hold_a_request_for_programs(till: Till) -> None:
+    user = await till.subscriber(GENERAL)
+
+    refused = (await user.subscribe(till.price(ANNUAL))).json()
+
+    assert refused["instead"] == "PATCH /api/payments/subscriptions/{id}"
+    assert "/" not in refused["detail"]
 
 
 async def test_whose_purchase_was_not_confirmed_buys_the_other_plan(till: Till) -> None:

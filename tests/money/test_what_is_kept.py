@@ -67,6 +67,27 @@ async def test_the_claim_of_a_process_that_died_runs_out(till: Till) -> None:
             assert not other
 
 
+async def test_the_claim_of_what_was_broken_off_runs_out_too(till: Till) -> None:
+    """The provider may be at it yet, and so nobody else is to begin."""
+    claims, now = till.container.claims(), till.clock.now()
+    held = asyncio.Event()
+
+    async def hold() -> None:
+        async with claims.hold("a", now):
+            held.set()
+            await asyncio.Event().wait()
+
+    broken_off = asyncio.create_task(hold())
+    await held.wait()
+    broken_off.cancel()
+    await asyncio.wait([broken_off])
+
+    async with claims.hold("a", now + timedelta(minutes=4, seconds=59)) as early:
+        assert not early
+    async with claims.hold("a", now + timedelta(minutes=5)) as late:
+        assert late
+
+
 def shown(till: Till) -> ShownPreview:
     now = till.clock.now()
     return ShownPreview(uuid4(), "price_new", now, "price_old", 250, 250, "usd", now)

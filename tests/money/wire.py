@@ -40,10 +40,13 @@ class Rival:
         self._number = number
         self._before = before
         self._won = False
+        self.came_last = False
         self._done = asyncio.Event()
 
     async def won(self) -> bool:
         """Whether Stripe let it be done. Where the moment has not come it is done now, and last."""
+        self.came_last = self._do is not None
+        self._number = -1  # what it asks for itself is no moment
         await self._act()
         return self._won
 
@@ -82,6 +85,13 @@ class Wire:
         self._rival: Rival | None = None
         self._down = False
         self.sent: list[tuple[str, str]] = []
+        self._arrivals: list[tuple[tuple[str, str], asyncio.Event]] = []
+
+    def arrival(self, method: str, path: str) -> asyncio.Event:
+        """Set when the next such request has arrived."""
+        arrived = asyncio.Event()
+        self._arrivals.append(((method, path), arrived))
+        return arrived
 
     def lose_answers(self, method: str, path: str, *, times: int = TRIES) -> None:
         """Have the next such requests carried out, and the connection break before the answer."""
@@ -117,10 +127,19 @@ class Wire:
         self._rival = Rival(do, number, before=before)
         return self._rival
 
+    @property
+    def rival_came_last(self) -> bool:
+        """Whether what the last rival came into was over by then."""
+        assert self._rival is not None, "there was none"
+        return self._rival.came_last
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Take a request."""
         method, path = scope["method"], scope["path"]
         self.sent.append((method, path))
+        for expected, arrived in self._arrivals:
+            if expected == (method, path):
+                arrived.set()
         if self._down:
             await _break_off(send)
             return

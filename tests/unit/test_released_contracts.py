@@ -377,3 +377,27 @@ def test_an_event_that_is_no_longer_there_breaks_a_promise(contracts: Path) -> N
 
     (problem,) = broken_promises(contracts, contracts / "released")
     assert problem.startswith("payments.subscription.activated.v1: message: was removed")
+
+
+TYPE_OF_A_PROBLEM: Final = ("components", "schemas", "Problem", "properties", "type")
+
+
+def test_no_type_of_a_problem_may_go_and_another_may_come() -> None:
+    """Clients tell by it what to do; those that they do not know they show in our words."""
+
+    def values(document: dict[str, Any]) -> list[str]:
+        for step in TYPE_OF_A_PROBLEM:
+            document = document[step]
+        found: list[str] = document["x-extensible-enum"]
+        return found
+
+    more, fewer, renamed = (deepcopy(API) for _ in range(3))
+    values(more).append("urn:payments:problem:new")
+    gone = values(fewer).pop(3)
+    values(renamed)[3] += "-2"
+
+    assert broken_api(API, more) == []
+    for new in (fewer, renamed):
+        broken = broken_api(API, new)
+        assert broken
+        assert all(gone in one for one in broken)

@@ -214,6 +214,20 @@ async def test_prices_are_found_by_their_lookup_keys(
     assert found.by_ref["price_event_organizer_annual"] == offer("event_organizer_annual")
 
 
+async def test_an_archived_price_is_known_and_not_for_sale(
+    provider: StripePaymentProvider, stripe_stand_in: StripeStandIn
+) -> None:
+    stripe_stand_in.prices = [
+        price(found.lookup_key, active=found.lookup_key != "general_annual") for found in OFFERS
+    ]
+
+    found = await provider.fetch_prices(OFFERS)
+
+    assert found.by_ref["price_general_annual"] == offer("general_annual")
+    assert "general_annual" not in found.current
+    assert len(found.current) == len(OFFERS) - 1
+
+
 async def test_a_superseded_price_is_found_through_its_product(
     provider: StripePaymentProvider, stripe_stand_in: StripeStandIn
 ) -> None:

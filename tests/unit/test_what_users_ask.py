@@ -124,6 +124,10 @@ def test_only_the_price_of_today_is_for_sale() -> None:
     assert prices.sold_as("price_old") is None
     assert prices.sold_as("general_monthly") is None
 
+    prices.learn({"price_new": offer}, {})
+    assert prices.sold_as("price_new") is None
+    assert prices.find(price_ref="price_new") == offer
+
 
 @pytest.mark.parametrize("status", ["trialing", "active", "past_due", "unpaid", "paused", "new"])
 def test_what_runs_can_be_canceled(status: str) -> None:

@@ -458,6 +458,7 @@ export interface components {
             title: string;
             status: number;
             detail: string;
+            instead?: string | null;
             code?: string | null;
             declineCode?: string | null;
             reason?: string | null;
@@ -567,7 +568,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookAnswer"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -576,7 +577,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body did not arrive in time. */
+            /** @description The body did not arrive in time. Types: `body-too-slow`. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -585,7 +586,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body is too large. Types: `body-too-large`. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -594,7 +595,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something went wrong here; operators find it by the trace id. */
+            /** @description Something went wrong here; operators find it by the trace id. Types: `internal-error`. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -603,7 +604,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. Types: `payment-provider-unavailable`, `identity-provider-unavailable`, `outcome-unknown`, `took-too-long`, `try-again`. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -634,7 +635,7 @@ export interface operations {
                     "application/json": components["schemas"]["ConfigView"];
                 };
             };
-            /** @description Something went wrong here; operators find it by the trace id. */
+            /** @description Something went wrong here; operators find it by the trace id. Types: `internal-error`. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -663,7 +664,7 @@ export interface operations {
                     "application/json": components["schemas"]["HealthView"];
                 };
             };
-            /** @description Something went wrong here; operators find it by the trace id. */
+            /** @description Something went wrong here; operators find it by the trace id. Types: `internal-error`. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -692,7 +693,7 @@ export interface operations {
                     "application/json": components["schemas"]["HealthView"];
                 };
             };
-            /** @description Something went wrong here; operators find it by the trace id. */
+            /** @description Something went wrong here; operators find it by the trace id. Types: `internal-error`. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -735,7 +736,7 @@ export interface operations {
                     "application/json": components["schemas"]["CustomerView"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -744,7 +745,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The bearer token is missing or was not accepted. */
+            /** @description The bearer token is missing or was not accepted. Types: `unauthenticated`. */
             401: {
                 headers: {
                     /** @description How to authenticate, and what is wrong with the token. */
@@ -755,7 +756,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            /** @description The user is known, but the token lacks a scope that this deployment requires. Types: `insufficient-scope`. */
             403: {
                 headers: {
                     /** @description Which scope the token lacks. */
@@ -766,7 +767,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible in the present state; the detail says what to do instead. */
+            /** @description Not possible in the present state; the detail says what to do instead, and `instead` by which request. Types: `already-subscribed`, `purchase-under-way`, `payment-processing`, `changed-meanwhile`, `change-under-way`, `plan-unchanged`, `preview-outdated`, `card-needed`, `request-under-way`, `customer-already-linked`, `invalid-period`, `no-active-subscription`, `already-canceled`, `nothing-to-resume`, `plan-not-changeable`. */
             409: {
                 headers: {
                     /** @description Seconds after which to try again, where the request is under way. */
@@ -777,7 +778,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body is too large. Types: `body-too-large`. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -786,7 +787,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Well-formed, but not something that can be accepted. */
+            /** @description Well-formed, but not something that can be accepted. Types: `price-not-offered`, `email-needed`, `redirect-not-allowed`, `cursor-unknown`, `idempotency-key-reused`. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -795,7 +796,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; Retry-After says when to go on. */
+            /** @description Too many requests; Retry-After says when to go on. Types: `too-many-requests`. */
             429: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -806,7 +807,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something went wrong here; operators find it by the trace id. */
+            /** @description Something went wrong here; operators find it by the trace id. Types: `internal-error`. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -815,7 +816,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. Types: `payment-provider-unavailable`, `identity-provider-unavailable`, `outcome-unknown`, `took-too-long`, `try-again`. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -855,7 +856,7 @@ export interface operations {
                     "application/json": components["schemas"]["CheckoutStarted"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -864,7 +865,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The bearer token is missing or was not accepted. */
+            /** @description The bearer token is missing or was not accepted. Types: `unauthenticated`. */
             401: {
                 headers: {
                     /** @description How to authenticate, and what is wrong with the token. */
@@ -875,7 +876,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            /** @description The user is known, but the token lacks a scope that this deployment requires. Types: `insufficient-scope`. */
             403: {
                 headers: {
                     /** @description Which scope the token lacks. */
@@ -886,7 +887,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible in the present state; the detail says what to do instead. */
+            /** @description Not possible in the present state; the detail says what to do instead, and `instead` by which request. Types: `already-subscribed`, `purchase-under-way`, `payment-processing`, `changed-meanwhile`, `change-under-way`, `plan-unchanged`, `preview-outdated`, `card-needed`, `request-under-way`, `customer-already-linked`, `invalid-period`, `no-active-subscription`, `already-canceled`, `nothing-to-resume`, `plan-not-changeable`. */
             409: {
                 headers: {
                     /** @description Seconds after which to try again, where the request is under way. */
@@ -897,7 +898,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body is too large. Types: `body-too-large`. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -906,7 +907,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Well-formed, but not something that can be accepted. */
+            /** @description Well-formed, but not something that can be accepted. Types: `price-not-offered`, `email-needed`, `redirect-not-allowed`, `cursor-unknown`, `idempotency-key-reused`. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -915,7 +916,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; Retry-After says when to go on. */
+            /** @description Too many requests; Retry-After says when to go on. Types: `too-many-requests`. */
             429: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -926,7 +927,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something went wrong here; operators find it by the trace id. */
+            /** @description Something went wrong here; operators find it by the trace id. Types: `internal-error`. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -935,7 +936,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. Types: `payment-provider-unavailable`, `identity-provider-unavailable`, `outcome-unknown`, `took-too-long`, `try-again`. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -969,7 +970,7 @@ export interface operations {
                     "application/json": components["schemas"]["SyncedCheckout"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -978,7 +979,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The bearer token is missing or was not accepted. */
+            /** @description The bearer token is missing or was not accepted. Types: `unauthenticated`. */
             401: {
                 headers: {
                     /** @description How to authenticate, and what is wrong with the token. */
@@ -989,7 +990,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            /** @description The user is known, but the token lacks a scope that this deployment requires. Types: `insufficient-scope`. */
             403: {
                 headers: {
                     /** @description Which scope the token lacks. */
@@ -1000,7 +1001,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or it is somebody else's. */
+            /** @description There is no such thing, or it is somebody else's. Types: `not-found`, `subscription-not-found`, `checkout-not-found`, `no-customer`. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1009,7 +1010,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; Retry-After says when to go on. */
+            /** @description Too many requests; Retry-After says when to go on. Types: `too-many-requests`. */
             429: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1020,7 +1021,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something went wrong here; operators find it by the trace id. */
+            /** @description Something went wrong here; operators find it by the trace id. Types: `internal-error`. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1029,7 +1030,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. Types: `payment-provider-unavailable`, `identity-provider-unavailable`, `outcome-unknown`, `took-too-long`, `try-again`. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1069,7 +1070,7 @@ export interface operations {
                     "application/json": components["schemas"]["PortalOpened"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1078,7 +1079,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The bearer token is missing or was not accepted. */
+            /** @description The bearer token is missing or was not accepted. Types: `unauthenticated`. */
             401: {
                 headers: {
                     /** @description How to authenticate, and what is wrong with the token. */
@@ -1089,7 +1090,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            /** @description The user is known, but the token lacks a scope that this deployment requires. Types: `insufficient-scope`. */
             403: {
                 headers: {
                     /** @description Which scope the token lacks. */
@@ -1100,7 +1101,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or it is somebody else's. */
+            /** @description There is no such thing, or it is somebody else's. Types: `not-found`, `subscription-not-found`, `checkout-not-found`, `no-customer`. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1109,7 +1110,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible in the present state; the detail says what to do instead. */
+            /** @description Not possible in the present state; the detail says what to do instead, and `instead` by which request. Types: `already-subscribed`, `purchase-under-way`, `payment-processing`, `changed-meanwhile`, `change-under-way`, `plan-unchanged`, `preview-outdated`, `card-needed`, `request-under-way`, `customer-already-linked`, `invalid-period`, `no-active-subscription`, `already-canceled`, `nothing-to-resume`, `plan-not-changeable`. */
             409: {
                 headers: {
                     /** @description Seconds after which to try again, where the request is under way. */
@@ -1120,7 +1121,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body is too large. Types: `body-too-large`. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1129,7 +1130,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Well-formed, but not something that can be accepted. */
+            /** @description Well-formed, but not something that can be accepted. Types: `price-not-offered`, `email-needed`, `redirect-not-allowed`, `cursor-unknown`, `idempotency-key-reused`. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1138,7 +1139,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; Retry-After says when to go on. */
+            /** @description Too many requests; Retry-After says when to go on. Types: `too-many-requests`. */
             429: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1149,7 +1150,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something went wrong here; operators find it by the trace id. */
+            /** @description Something went wrong here; operators find it by the trace id. Types: `internal-error`. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1158,7 +1159,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. Types: `payment-provider-unavailable`, `identity-provider-unavailable`, `outcome-unknown`, `took-too-long`, `try-again`. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1198,7 +1199,7 @@ export interface operations {
                     "application/json": components["schemas"]["SubscriptionBegun"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1207,7 +1208,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The bearer token is missing or was not accepted. */
+            /** @description The bearer token is missing or was not accepted. Types: `unauthenticated`. */
             401: {
                 headers: {
                     /** @description How to authenticate, and what is wrong with the token. */
@@ -1218,7 +1219,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The card was declined; `declineCode` says why. */
+            /** @description The card was declined; `declineCode` says why. Types: `card-declined`. */
             402: {
                 headers: {
                     [name: string]: unknown;
@@ -1227,7 +1228,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            /** @description The user is known, but the token lacks a scope that this deployment requires. Types: `insufficient-scope`. */
             403: {
                 headers: {
                     /** @description Which scope the token lacks. */
@@ -1238,7 +1239,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible in the present state; the detail says what to do instead. */
+            /** @description Not possible in the present state; the detail says what to do instead, and `instead` by which request. Types: `already-subscribed`, `purchase-under-way`, `payment-processing`, `changed-meanwhile`, `change-under-way`, `plan-unchanged`, `preview-outdated`, `card-needed`, `request-under-way`, `customer-already-linked`, `invalid-period`, `no-active-subscription`, `already-canceled`, `nothing-to-resume`, `plan-not-changeable`. */
             409: {
                 headers: {
                     /** @description Seconds after which to try again, where the request is under way. */
@@ -1249,7 +1250,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body is too large. Types: `body-too-large`. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1258,7 +1259,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Well-formed, but not something that can be accepted. */
+            /** @description Well-formed, but not something that can be accepted. Types: `price-not-offered`, `email-needed`, `redirect-not-allowed`, `cursor-unknown`, `idempotency-key-reused`. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1267,7 +1268,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; Retry-After says when to go on. */
+            /** @description Too many requests; Retry-After says when to go on. Types: `too-many-requests`. */
             429: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1278,7 +1279,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something went wrong here; operators find it by the trace id. */
+            /** @description Something went wrong here; operators find it by the trace id. Types: `internal-error`. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1287,7 +1288,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. Types: `payment-provider-unavailable`, `identity-provider-unavailable`, `outcome-unknown`, `took-too-long`, `try-again`. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1318,7 +1319,7 @@ export interface operations {
                     "application/json": components["schemas"]["SubscriptionView"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1327,7 +1328,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The bearer token is missing or was not accepted. */
+            /** @description The bearer token is missing or was not accepted. Types: `unauthenticated`. */
             401: {
                 headers: {
                     /** @description How to authenticate, and what is wrong with the token. */
@@ -1338,7 +1339,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            /** @description The user is known, but the token lacks a scope that this deployment requires. Types: `insufficient-scope`. */
             403: {
                 headers: {
                     /** @description Which scope the token lacks. */
@@ -1349,7 +1350,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; Retry-After says when to go on. */
+            /** @description Too many requests; Retry-After says when to go on. Types: `too-many-requests`. */
             429: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1360,7 +1361,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something went wrong here; operators find it by the trace id. */
+            /** @description Something went wrong here; operators find it by the trace id. Types: `internal-error`. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1369,7 +1370,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. Types: `payment-provider-unavailable`, `identity-provider-unavailable`, `outcome-unknown`, `took-too-long`, `try-again`. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1407,7 +1408,7 @@ export interface operations {
                     "application/json": components["schemas"]["PreviewView"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1416,7 +1417,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The bearer token is missing or was not accepted. */
+            /** @description The bearer token is missing or was not accepted. Types: `unauthenticated`. */
             401: {
                 headers: {
                     /** @description How to authenticate, and what is wrong with the token. */
@@ -1427,7 +1428,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            /** @description The user is known, but the token lacks a scope that this deployment requires. Types: `insufficient-scope`. */
             403: {
                 headers: {
                     /** @description Which scope the token lacks. */
@@ -1438,7 +1439,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or it is somebody else's. */
+            /** @description There is no such thing, or it is somebody else's. Types: `not-found`, `subscription-not-found`, `checkout-not-found`, `no-customer`. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1447,7 +1448,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible in the present state; the detail says what to do instead. */
+            /** @description Not possible in the present state; the detail says what to do instead, and `instead` by which request. Types: `already-subscribed`, `purchase-under-way`, `payment-processing`, `changed-meanwhile`, `change-under-way`, `plan-unchanged`, `preview-outdated`, `card-needed`, `request-under-way`, `customer-already-linked`, `invalid-period`, `no-active-subscription`, `already-canceled`, `nothing-to-resume`, `plan-not-changeable`. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1456,7 +1457,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body is too large. Types: `body-too-large`. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1465,7 +1466,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Well-formed, but not something that can be accepted. */
+            /** @description Well-formed, but not something that can be accepted. Types: `price-not-offered`, `email-needed`, `redirect-not-allowed`, `cursor-unknown`, `idempotency-key-reused`. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1474,7 +1475,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; Retry-After says when to go on. */
+            /** @description Too many requests; Retry-After says when to go on. Types: `too-many-requests`. */
             429: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1485,7 +1486,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something went wrong here; operators find it by the trace id. */
+            /** @description Something went wrong here; operators find it by the trace id. Types: `internal-error`. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1494,7 +1495,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. Types: `payment-provider-unavailable`, `identity-provider-unavailable`, `outcome-unknown`, `took-too-long`, `try-again`. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1536,7 +1537,7 @@ export interface operations {
                     "application/json": components["schemas"]["SubscriptionView"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1545,7 +1546,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The bearer token is missing or was not accepted. */
+            /** @description The bearer token is missing or was not accepted. Types: `unauthenticated`. */
             401: {
                 headers: {
                     /** @description How to authenticate, and what is wrong with the token. */
@@ -1556,7 +1557,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            /** @description The user is known, but the token lacks a scope that this deployment requires. Types: `insufficient-scope`. */
             403: {
                 headers: {
                     /** @description Which scope the token lacks. */
@@ -1567,7 +1568,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or it is somebody else's. */
+            /** @description There is no such thing, or it is somebody else's. Types: `not-found`, `subscription-not-found`, `checkout-not-found`, `no-customer`. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1576,7 +1577,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible in the present state; the detail says what to do instead. */
+            /** @description Not possible in the present state; the detail says what to do instead, and `instead` by which request. Types: `already-subscribed`, `purchase-under-way`, `payment-processing`, `changed-meanwhile`, `change-under-way`, `plan-unchanged`, `preview-outdated`, `card-needed`, `request-under-way`, `customer-already-linked`, `invalid-period`, `no-active-subscription`, `already-canceled`, `nothing-to-resume`, `plan-not-changeable`. */
             409: {
                 headers: {
                     /** @description Seconds after which to try again, where the request is under way. */
@@ -1587,7 +1588,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body is too large. Types: `body-too-large`. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1596,7 +1597,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Well-formed, but not something that can be accepted. */
+            /** @description Well-formed, but not something that can be accepted. Types: `price-not-offered`, `email-needed`, `redirect-not-allowed`, `cursor-unknown`, `idempotency-key-reused`. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1605,7 +1606,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; Retry-After says when to go on. */
+            /** @description Too many requests; Retry-After says when to go on. Types: `too-many-requests`. */
             429: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1616,7 +1617,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something went wrong here; operators find it by the trace id. */
+            /** @description Something went wrong here; operators find it by the trace id. Types: `internal-error`. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1625,7 +1626,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. Types: `payment-provider-unavailable`, `identity-provider-unavailable`, `outcome-unknown`, `took-too-long`, `try-again`. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1668,7 +1669,7 @@ export interface operations {
                     "application/json": components["schemas"]["ChangeView"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1677,7 +1678,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The bearer token is missing or was not accepted. */
+            /** @description The bearer token is missing or was not accepted. Types: `unauthenticated`. */
             401: {
                 headers: {
                     /** @description How to authenticate, and what is wrong with the token. */
@@ -1688,7 +1689,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The card was declined; `declineCode` says why. */
+            /** @description The card was declined; `declineCode` says why. Types: `card-declined`. */
             402: {
                 headers: {
                     [name: string]: unknown;
@@ -1697,7 +1698,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            /** @description The user is known, but the token lacks a scope that this deployment requires. Types: `insufficient-scope`. */
             403: {
                 headers: {
                     /** @description Which scope the token lacks. */
@@ -1708,7 +1709,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or it is somebody else's. */
+            /** @description There is no such thing, or it is somebody else's. Types: `not-found`, `subscription-not-found`, `checkout-not-found`, `no-customer`. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1717,7 +1718,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible in the present state; the detail says what to do instead. */
+            /** @description Not possible in the present state; the detail says what to do instead, and `instead` by which request. Types: `already-subscribed`, `purchase-under-way`, `payment-processing`, `changed-meanwhile`, `change-under-way`, `plan-unchanged`, `preview-outdated`, `card-needed`, `request-under-way`, `customer-already-linked`, `invalid-period`, `no-active-subscription`, `already-canceled`, `nothing-to-resume`, `plan-not-changeable`. */
             409: {
                 headers: {
                     /** @description Seconds after which to try again, where the request is under way. */
@@ -1728,7 +1729,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body is too large. Types: `body-too-large`. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1737,7 +1738,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Well-formed, but not something that can be accepted. */
+            /** @description Well-formed, but not something that can be accepted. Types: `price-not-offered`, `email-needed`, `redirect-not-allowed`, `cursor-unknown`, `idempotency-key-reused`. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1746,7 +1747,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; Retry-After says when to go on. */
+            /** @description Too many requests; Retry-After says when to go on. Types: `too-many-requests`. */
             429: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1757,7 +1758,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something went wrong here; operators find it by the trace id. */
+            /** @description Something went wrong here; operators find it by the trace id. Types: `internal-error`. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1766,7 +1767,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. Types: `payment-provider-unavailable`, `identity-provider-unavailable`, `outcome-unknown`, `took-too-long`, `try-again`. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1805,7 +1806,7 @@ export interface operations {
                     "application/json": components["schemas"]["SubscriptionView"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1814,7 +1815,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The bearer token is missing or was not accepted. */
+            /** @description The bearer token is missing or was not accepted. Types: `unauthenticated`. */
             401: {
                 headers: {
                     /** @description How to authenticate, and what is wrong with the token. */
@@ -1825,7 +1826,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            /** @description The user is known, but the token lacks a scope that this deployment requires. Types: `insufficient-scope`. */
             403: {
                 headers: {
                     /** @description Which scope the token lacks. */
@@ -1836,7 +1837,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing, or it is somebody else's. */
+            /** @description There is no such thing, or it is somebody else's. Types: `not-found`, `subscription-not-found`, `checkout-not-found`, `no-customer`. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1845,7 +1846,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not possible in the present state; the detail says what to do instead. */
+            /** @description Not possible in the present state; the detail says what to do instead, and `instead` by which request. Types: `already-subscribed`, `purchase-under-way`, `payment-processing`, `changed-meanwhile`, `change-under-way`, `plan-unchanged`, `preview-outdated`, `card-needed`, `request-under-way`, `customer-already-linked`, `invalid-period`, `no-active-subscription`, `already-canceled`, `nothing-to-resume`, `plan-not-changeable`. */
             409: {
                 headers: {
                     /** @description Seconds after which to try again, where the request is under way. */
@@ -1856,7 +1857,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
+            /** @description The body is too large. Types: `body-too-large`. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1865,7 +1866,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Well-formed, but not something that can be accepted. */
+            /** @description Well-formed, but not something that can be accepted. Types: `price-not-offered`, `email-needed`, `redirect-not-allowed`, `cursor-unknown`, `idempotency-key-reused`. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1874,7 +1875,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; Retry-After says when to go on. */
+            /** @description Too many requests; Retry-After says when to go on. Types: `too-many-requests`. */
             429: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1885,7 +1886,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something went wrong here; operators find it by the trace id. */
+            /** @description Something went wrong here; operators find it by the trace id. Types: `internal-error`. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1894,7 +1895,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. Types: `payment-provider-unavailable`, `identity-provider-unavailable`, `outcome-unknown`, `took-too-long`, `try-again`. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1930,7 +1931,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvoiceList"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1939,7 +1940,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The bearer token is missing or was not accepted. */
+            /** @description The bearer token is missing or was not accepted. Types: `unauthenticated`. */
             401: {
                 headers: {
                     /** @description How to authenticate, and what is wrong with the token. */
@@ -1950,7 +1951,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The user is known, but the token lacks a scope that this deployment requires. */
+            /** @description The user is known, but the token lacks a scope that this deployment requires. Types: `insufficient-scope`. */
             403: {
                 headers: {
                     /** @description Which scope the token lacks. */
@@ -1961,7 +1962,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Well-formed, but not something that can be accepted. */
+            /** @description Well-formed, but not something that can be accepted. Types: `price-not-offered`, `email-needed`, `redirect-not-allowed`, `cursor-unknown`, `idempotency-key-reused`. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1970,7 +1971,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; Retry-After says when to go on. */
+            /** @description Too many requests; Retry-After says when to go on. Types: `too-many-requests`. */
             429: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -1981,7 +1982,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Something went wrong here; operators find it by the trace id. */
+            /** @description Something went wrong here; operators find it by the trace id. Types: `internal-error`. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1990,7 +1991,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. */
+            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. Types: `payment-provider-unavailable`, `identity-provider-unavailable`, `outcome-unknown`, `took-too-long`, `try-again`. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
