@@ -209,6 +209,9 @@ async def take(bench: Bench, measures: Sequence[Measure], seconds: float) -> Non
     for measure in measures:
         began = time.perf_counter()
         bench.measure, bench.deadline = measure.__name__, budget.deadline(began)
+        if bench.left <= 0:
+            bench.found.failed[bench.measure] = "no time was left for it"
+            continue
         bench.say(f"{bench.title} …")
         limit = None if math.isinf(bench.left) else bench.left + GRACE
         try:

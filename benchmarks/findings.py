@@ -77,12 +77,13 @@ def _best(samples: Sequence[Sample]) -> Sequence[Sample]:
     return [sample for sample in samples if sample.quiet] or samples
 
 
-def growth(line: Sequence[tuple[float, float]], per: float) -> float:
-    """By how much `line` rises for each `per` along it, without its first fifth, where everything
-    is loaded and filled for the first time; 0 where there is too little to say.
+def growth(line: Points) -> float:
+    """By how much `line` rises from end to end: the slope of a straight one through all but its
+    first fifth, in which everything is loaded and filled for the first time.
     """
-    settled = line[len(line) // 5 :]
+    most = line[-1][0]
+    settled = [point for point in line if point[0] >= most / 5]
     if len({x for x, _ in settled}) < 2:
         return 0.0
     slope, _ = linear_regression(*zip(*settled, strict=True))
-    return slope * per
+    return slope * most

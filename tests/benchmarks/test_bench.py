@@ -50,6 +50,15 @@ async def test_a_measure_that_fails_is_named_and_the_others_are_taken(bench: Ben
     assert bench.found.of("worker_rss_mb") == 100.0
 
 
+async def test_no_measure_is_begun_when_the_time_is_over(bench: Bench) -> None:
+    async def memory(bench: Bench) -> None:
+        bench.found.note("worker_rss_mb", 100.0)
+
+    await benches.take(bench, [memory], seconds=0)
+    assert bench.found.failed == {"memory": "no time was left for it"}
+    assert not bench.found.samples
+
+
 async def test_a_measure_that_does_not_end_is_cut_off(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,13 +132,13 @@ def test_samples_of_a_profile_are_counted_by_step() -> None:
         "verify (adapters/stripe/signatures.py:30) 6",
         "run (asyncio/runners.py:1);__call__ (service/receive_webhook.py:90);"
         "info (structlog/_base.py:9);encode (msgspec/x.py:1) 3",
-        "run (asyncio/runners.py:1);select (selectors.py:4) 1",
+        "run (asyncio/runners.py:1);run (adapters/http/server.py:33) 1",
     ]
     samples = profile.by_step(stacks)
     assert samples == {
         "adapters/stripe/signatures.py: verify": 6,
         "log lines": 3,
-        "event loop": 1,
+        "event loop, reading and writing": 1,
     }
     assert "60.0 µs   60%  adapters/stripe/signatures.py: verify" in profile.table(
         "a webhook taken", 100.0, samples

@@ -49,11 +49,12 @@ def test_rounds_that_others_spoilt_count_only_where_there_are_no_better() -> Non
 
 
 def test_growth_leaves_out_how_it_began() -> None:
-    flat = [(float(n), 80.0 if n < 2 else 120.0) for n in range(10)]
-    assert growth(flat, per=10) == 0
-    leaking = [(float(n), 100.0 + 3 * n) for n in range(10)]
-    assert growth(leaking, per=10) == pytest.approx(30)
-    assert growth(leaking[:1], per=10) == 0
+    start = [(0.0, 15.0 + n) for n in range(50)]  # the process is loading its code
+    flat = [(float(n), 80.0 if n < 2 else 120.0) for n in range(11)]
+    assert growth(start + flat) == 0
+    leaking = [(float(n), 100.0 + 3 * n) for n in range(11)]
+    assert growth(start + leaking) == pytest.approx(30)
+    assert growth(start) == 0
 
 
 def test_what_others_take_is_what_we_do_not() -> None:
