@@ -1,4 +1,4 @@
-"""`make bench`: everything, in a quarter of an hour; `make bench ARGS=--short`: in a minute,
+"""`make bench`: everything, in a quarter of an hour; `make bench ARGS=--short`: in a minute or so,
 coarser; `make bench ARGS=--profile`: where the time of one webhook goes. Results go to build/.
 
 The time counts from when the peers are installed, which they are once. With --only nothing is cut

@@ -1,8 +1,8 @@
 """The load generator: keeps a number of HTTP/1.1 connections busy with prepared requests.
 
-A process of its own, so that it takes nothing from the event loop of what it measures. It makes
-and signs its requests beforehand, says `ready`, and begins at a line on its input; then it prints
-one line of JSON.
+A process of its own, so that it takes nothing from the event loop of what it measures. It reads the
+life that its webhooks are of, makes and signs its requests, says `ready`, and begins at another
+line on its input; then it prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, cast
 
+import msgspec
 import uvloop
 
 from benchmarks import workload
@@ -282,13 +283,13 @@ def _is_complete(answer: bytes) -> bool:
 def main() -> None:
     """Carry out the order on the command line."""
     order = Order(**json.loads(sys.argv[1]))
-    life = workload.record()
+    life = msgspec.json.decode(sys.stdin.buffer.readline(), type=workload.Life)
     requests = deque(
         workload.request(body, order.path)
         for body in workload.webhooks(life, order.count, order.seed, order.crowd)
     )
     print("ready", flush=True)
-    sys.stdin.readline()
+    sys.stdin.buffer.readline()
 
     async def send() -> Report:
         return await Generator(order, requests).run()

@@ -20,10 +20,12 @@ from uuid import uuid4
 
 import asyncpg
 import httpx
+import msgspec
 import psutil
 
 from benchmarks import workload
 from benchmarks.load import Order, Report
+from benchmarks.workload import Life
 
 PAYMENTS: Final = Path(sys.executable).with_name("payments")
 PATIENCE: Final = 60.0  # seconds
@@ -184,7 +186,7 @@ class PreparedLoad:
 
 
 @asynccontextmanager
-async def prepared_load(order: Order) -> AsyncIterator[PreparedLoad]:
+async def prepared_load(order: Order, life: Life) -> AsyncIterator[PreparedLoad]:
     """A load generator that has its requests ready, so that making them is not measured."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -195,15 +197,17 @@ async def prepared_load(order: Order) -> AsyncIterator[PreparedLoad]:
     )
     generator = PreparedLoad(process, order)
     try:
+        assert process.stdin is not None, "it was asked for"
+        process.stdin.write(msgspec.json.encode(life) + b"\n")
         await generator.until_ready()
         yield generator
     finally:
         await _ended(process)
 
 
-async def load(order: Order) -> Report:
+async def load(order: Order, life: Life) -> Report:
     """Prepare a load and let it loose."""
-    async with prepared_load(order) as generator:
+    async with prepared_load(order, life) as generator:
         return await generator.send()
 
 

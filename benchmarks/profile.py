@@ -62,7 +62,10 @@ async def _api(bench: Bench) -> str:
         with service("api", env, bench.directory) as api:
             await api.until_ready()
             order = Order(api.port, _ENOUGH * SECONDS, SECONDS)
-            async with prepared_load(order) as generator, _sampled(bench, api) as samples:
+            async with (
+                prepared_load(order, bench.life) as generator,
+                _sampled(bench, api) as samples,
+            ):
                 before = Reading.take()
                 report = await generator.send()
                 spent = Reading.take().family(api.pid) - before.family(api.pid)

@@ -19,10 +19,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-import stripe
-
-from sandbox.stripe.server import StripeSandbox
-
 SECRET: Final = "whsec_benchmark"  # noqa: S105 - it signs what the benchmark itself sends
 PATH: Final = "/api/payments/webhook"
 # 1 March 2026, so that nothing of it lies in the future.
@@ -122,6 +118,11 @@ def signature(body: bytes, stamp: int) -> str:
 
 
 async def _record() -> Life:
+    # Imported here, since every load generator would otherwise take a second longer to start.
+    import stripe  # noqa: PLC0415
+
+    from sandbox.stripe.server import StripeSandbox  # noqa: PLC0415
+
     stripe.enable_telemetry = False
     async with StripeSandbox(start=_START, runs=False) as sandbox:
         transport = stripe.HTTPXClient()

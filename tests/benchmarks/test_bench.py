@@ -99,26 +99,34 @@ async def test_a_sample_is_kept_with_its_round_and_a_warm_up_is_not(bench: Bench
     assert bench.found.of("foreign.drain") is not None
 
 
-ORDER = Order(0, 12, 1.0)
+ORDER = Order(0, 12, 1.0, rate=500.0)
+
+
+def held(accepted: int = 12, *, seconds: float = 0.024, late_ms: float = 1.0) -> Report:
+    return Report(accepted=accepted, seconds=seconds, late_ms=late_ms)
 
 
 def test_latencies_are_those_of_every_message() -> None:
-    measures.check_latencies([1.0] * 10, Report(accepted=12), ORDER)
+    assert measures.check_latencies([1.0] * 10, held(), ORDER) == [1.0] * 10
 
 
 @pytest.mark.parametrize(
-    ("took", "accepted"),
+    ("took", "report"),
     [
-        ([1.0] * 9 + [None], 12),  # one was not published: it would drop out of the percentile
-        ([1.0] * 9, 12),
-        ([1.0] * 11, 12),
-        ([1.0] * 10, 11),
-        ([], 12),
+        ([1.0] * 9 + [None], held()),  # one was not published: it would drop out of the percentile
+        ([1.0] * 9, held()),
+        ([1.0] * 11, held()),
+        ([], held()),
+        ([1.0] * 10, held(11)),
+        ([1.0] * 10, held(seconds=0.026)),  # 460 a second
+        ([1.0] * 10, held(late_ms=100.0)),
     ],
 )
-def test_latencies_of_some_messages_are_none(took: list[float | None], accepted: int) -> None:
+def test_there_are_no_latencies_of_some_messages_or_at_another_pace(
+    took: list[float | None], report: Report
+) -> None:
     with pytest.raises(MeasureFailed):
-        measures.check_latencies(took, Report(accepted=accepted), ORDER)
+        measures.check_latencies(took, report, ORDER)
 
 
 def test_everybody_begins_in_turn() -> None:

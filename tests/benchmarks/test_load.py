@@ -10,6 +10,7 @@ import pytest
 from benchmarks import processes, workload
 from benchmarks.load import Connection, Generator, Order
 from benchmarks.processes import PreparedLoad, ProcessFailed, prepared_load
+from benchmarks.workload import Life
 from tests.benchmarks.conftest import Endpoint
 
 # Seconds: nothing here takes as long, unless it hangs.
@@ -72,9 +73,9 @@ async def test_refusals_are_no_successes(endpoint: Endpoint) -> None:
     assert (report.accepted, report.refused) == (0, 5)
 
 
-async def test_the_generators_process_sends_whole_lives(endpoint: Endpoint) -> None:
+async def test_the_generators_process_sends_whole_lives(endpoint: Endpoint, life: Life) -> None:
     order = Order(endpoint.port, 12, PATIENCE, connections=1, crowd=1)
-    async with prepared_load(order) as generator:
+    async with prepared_load(order, life) as generator:
         assert not endpoint.requests
         report = await generator.send()
     assert report.accepted == 12
