@@ -42,7 +42,7 @@ run: $(STAMP) ## Start everything on this machine and say where to open it
 	else echo "The page is not built, since $(NO_NODE): a small one of the sandbox's own is shown."; fi
 	@$(BIN)/python -m sandbox
 
-bench: $(STAMP) ## Measure everything (15 min); ARGS=--short does so coarsely
+bench: $(STAMP) ## Measure everything (15 min); ARGS=--short: coarsely (1 min), ARGS=--profile: step by step
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v rabbitmq-server >/dev/null \
 		|| .ci/apt-install rabbitmq-server
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -118,6 +118,11 @@ lock: $(STAMP) ## Resolve the locks again; LOCK_ARGS=--upgrade moves every versi
 	$(UV_COMPILE) --output-file requirements.lock pyproject.toml
 	$(UV_COMPILE) --output-file requirements-build.lock --group build --constraint requirements.lock
 	$(UV_COMPILE) --output-file requirements-dev.lock --constraint requirements.lock --group dev pyproject.toml
+	$(UV_COMPILE) --output-file benchmarks/peers/dj_stripe/requirements.lock \
+		benchmarks/peers/dj_stripe/requirements.txt
+	@if command -v npm >/dev/null; then cd benchmarks/peers/sync_engine && npm install --silent \
+		--package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund; \
+	else echo "NOT LOCKED: a peer of the benchmark, since no npm is installed." >&2; fi
 
 clean: ## Remove everything that is generated
 	rm -rf web/node_modules web/dist web/dist-lib web/screenshots

@@ -2,10 +2,17 @@
 
 workload   signed webhooks, as Stripe sends them, each different from all others
 load       the load generator, a process of its own
+filling    a backlog and a long history, made in the database
 processes  what is measured, started and stopped
-variants   the service's webhook endpoint without group commit, and without a database
+variants   the webhook endpoint without group commit, without a database, without telemetry
+stages     one stage of the worker alone, and publishing without it
 peers/     what others do with the same webhooks
-publishing the outbox without the service, and the broker without the outbox
-measures   the rounds: each measure and what it is compared with take turns
-report     the table, build/bench.json and the plots
+stripe_api what all of these call meanwhile: Stripe's API, a collector of traces
+bench      how much of everything, for how long, and whether others spoilt a round
+meter      processor time, of each process and of others
+measures   what is done in each round
+findings   samples by round, and the ratios between them
+profile    where the time of one webhook goes, by py-spy
+report     the table and build/bench.json
+plot       lines as SVG
 """

@@ -1,243 +1,206 @@
-"""The rounds. What is compared takes turns within one run, so that a noisy machine hits all alike;
-what counts is the ratio of the medians.
-"""
+"""The measures: what is done in each round, and what is kept of it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import math
 import os
-import subprocess
 import sys
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
-from typing import Any, Final
+from statistics import quantiles
+from typing import Final, TypeVar
 
 import aio_pika
 import asyncpg
 import psutil
 
 from benchmarks import filling, peers
+from benchmarks.bench import Bench, MeasureFailed
+from benchmarks.findings import Points, growth
 from benchmarks.load import TICK, Order, Report
 from benchmarks.peers import PeerMissing
 from benchmarks.processes import (
     PATIENCE,
-    PAYMENTS,
     ProcessFailed,
     Running,
-    cpu_seconds,
     database,
-    environment,
     load,
     prepared_load,
-    send,
     service,
+    stage,
     started,
 )
-from benchmarks.stripe_api import StripeApi
-from benchmarks.workload import LIFE, MESSAGES_PER_LIFE, Life
+from benchmarks.workload import LIFE, MESSAGES_PER_LIFE, PATH, SUBSCRIBERS_AT_ONCE
+
+Item = TypeVar("Item")
 
 QUEUE: Final = "users"
-# Accepted webhooks a second in the measure of latency.
+# Webhooks a second in the measure of latency, and how many subscribers live side by side in it: so
+# few that every second or so has all of a life, so many that nobody's webhooks overtake each other.
 PACE: Final = 500
+CROWD: Final = 100
+# More than are under way at the same time.
+WIDE_CROWD: Final = 200
+# A pace is held if so much of it was accepted, and 99 % of it was sent at most so late.
+HELD: Final = 0.98
+LATE_MS: Final = 20.0
+# Before latency is measured, everything has been connected and prepared for so long.
+WARM_UP_SECONDS: Final = 2.0
+# Of its time, how much a measure may take to fill tables.
+FILLING: Final = 0.4
+# Less than that says nothing of how memory grows.
+LONG_RUN: Final = 50_000
 
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How much of everything."""
-
-    minutes: float  # at most, with a little patience for what cannot be cut short
-    rounds: int
-    seconds: float  # of one round of ingest
-    backlog: int  # webhooks in one round of draining
-    stream: int  # webhooks in one round end to end
-    latency_seconds: float
-    history: Sequence[int]  # processed rows in the inbox
-    memory: int  # webhooks drained while memory is watched
-    starts: int
-
-
-# Which share of the time each measure may take.
-SHARES: Final = {
-    "start": 0.03,
-    "ingest": 0.25,
-    "stages": 0.15,
-    "end_to_end": 0.15,
-    "latency": 0.05,
-    "table_size": 0.17,
-    "memory": 0.2,
-}
-# Backlogs are whole lives of workload.SUBSCRIBERS_AT_ONCE subscribers.
-LONG: Final = Scale(14.0, 5, 3.0, 18_000, 24_000, 15.0, (1_000_000, 5_000_000), 1_000_000, 5)
-SHORT: Final = Scale(1.5, 2, 1.0, 6_000, 4_000, 4.0, (200_000,), 12_000, 2)
-
-
-@dataclass(slots=True)
-class Findings:
-    """Everything that was measured: samples by name, and what is told of them."""
-
-    samples: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    missing: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    timelines: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    by_size: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
-
-    def note(self, name: str, value: float) -> None:
-        """Keep a sample."""
-        self.samples[name].append(value)
-
-    def of(self, name: str) -> float | None:
-        """The median of what was sampled."""
-        found = self.samples.get(name)
-        return median(found) if found else None
-
-    def ratio(self, one: str, other: str) -> float | None:
-        """How many times the other the one is."""
-        mine, theirs = self.of(one), self.of(other)
-        return mine / theirs if mine is not None and theirs else None
-
-
-@dataclass(slots=True)
-class Bench:
-    """Where everything runs."""
-
-    scale: Scale
-    life: Life
-    postgres: str
-    rabbitmq: str
-    # The process ids of the servers, by what they are called in the findings.
-    servers: Mapping[str, int]
-    stripe: StripeApi
-    peers: Path
-    directory: Path
-    say: Callable[[str], None]
-    keep: Callable[[Findings], object]
-    found: Findings = field(default_factory=Findings)
-    deadline: float = 0.0
-
-    def rounds(self, *, warm_up: bool = False) -> Iterator[int]:
-        """The numbers of the rounds, fewer where time runs out; 0 is the one that warms up."""
-        for number in range(0 if warm_up else 1, self.scale.rounds + 1):
-            if number > 1 and time.perf_counter() > self.deadline:
-                self.found.warnings.append(f"time ran out after {number - 1} rounds")
-                return
-            yield number
-
-    @contextlib.contextmanager
-    def costs(self, name: str, running: Running | None = None) -> Iterator[Callable[[int], None]]:
-        """Notes the processor time that each server, and `running`, takes within the context; what
-        it gives is to be called with the number of webhooks or messages it was taken for.
-        """
-        pids = {**self.servers, **({"cpu": running.pid} if running is not None else {})}
-        before = {part: cpu_seconds(pid) for part, pid in pids.items()}
-        counts: list[int] = []
-        yield counts.append
-        for part, pid in pids.items():
-            if counts and counts[0]:
-                spent = cpu_seconds(pid) - before[part]
-                self.found.note(f"{part}_us.{name}", spent / counts[0] * 1e6)
-
-    async def environment(self, database_url: str) -> dict[str, str]:
-        """The service's settings on a database, which is migrated."""
-        env = environment(database_url, self.rabbitmq, self.stripe.url)
-        done = await asyncio.create_subprocess_exec(
-            PAYMENTS, "migrate", env=env | {"PATH": os.environ.get("PATH", "")}
-        )
-        if await done.wait():
-            raise ProcessFailed("payments migrate failed: see above")
-        return env
-
-    def judge_generator(self, name: str, report: Report) -> None:
-        """Warn where a rate may be the generator's, or something was refused."""
-        if report.is_bottleneck:
-            self.found.warnings.append(
-                f"{name}: the load generator was busy {report.busy:.0%} of the time, so the rate"
-                " may be its own"
-            )
-        if report.refused:
-            self.found.warnings.append(f"{name}: {report.refused} requests were refused")
-
-
-Measure = Coroutine[None, None, None]
-
-
-async def run(bench: Bench, chosen: Sequence[Callable[[Bench], Measure]]) -> Findings:
-    """Take these measures."""
-    for measure in chosen:
-        title, began = measure.__name__.replace("_", " "), time.perf_counter()
-        bench.deadline = began + SHARES[measure.__name__] * bench.scale.minutes * 60
-        bench.say(f"{title} …")
-        await measure(bench)
-        bench.say(f"{title}: {time.perf_counter() - began:.0f} s")
-        bench.keep(bench.found)  # what was found is kept, whatever becomes of the rest
-    return bench.found
+_PENDING: Final = (
+    "SELECT EXISTS (SELECT FROM payments.stripe_webhook_events"
+    " WHERE NOT processed AND outcome IS NULL) OR EXISTS (SELECT FROM payments.outbox_events"
+    " WHERE published_at IS NULL AND unrouted_at IS NULL)"
+)
 
 
 async def start(bench: Bench) -> None:
     """`payments serve` on a migrated database: seconds until it says that it is ready."""
-    async with database(bench.postgres) as url:
-        env = await bench.environment(url)
+    async with bench.database() as env:
         for _ in range(bench.scale.starts):
             with service("serve", env, bench.directory) as running:
                 bench.found.note("ready_seconds", await running.until_ready())
+
+
+async def latency(bench: Bench) -> None:
+    """At a steady pace, from the row's first moment to its message's confirmation."""
+    async with bench.database() as env, broker_queue(bench.rabbitmq):
+        with service("serve", env, bench.directory) as serving:
+            await serving.until_ready()
+            await load(_paced(serving, WARM_UP_SECONDS), bench.life)
+            await until_nothing_waits(env["DATABASE_URL"])
+            why = None
+            for number in bench.rounds():
+                try:
+                    await _latency_round(bench, env["DATABASE_URL"], serving)
+                except MeasureFailed as failure:
+                    why = failure
+                    bench.spoil()
+                    bench.found.warn(f"latency: round {number} is left out: {failure}")
+    if why is not None and "latency.p50_ms" not in bench.found.samples:
+        raise why
+
+
+async def _latency_round(bench: Bench, database_url: str, serving: Running) -> None:
+    """Raises MeasureFailed where the round was not what was ordered, or not all of it was done."""
+    order = _paced(serving, bench.scale.latency_seconds)
+    connection = await asyncpg.connect(database_url)
+    since = await connection.fetchval("SELECT now()")
+    async with prepared_load(order, bench.life) as generator:
+        with bench.sample("latency", serving) as sample:
+            report = await generator.send()
+            sample.count = report.accepted
+            bench.judge_generator("latency", report, sample)
+            await until_nothing_waits(database_url)
+            sample.stop()
+            rows = await connection.fetch(
+                "SELECT (extract(epoch FROM o.published_at - i.created_at) * 1000)::float8 AS took"
+                " FROM payments.outbox_events o LEFT JOIN payments.stripe_webhook_events i"
+                " ON i.traceparent = convert_from(o.body, 'UTF8')::jsonb ->> 'traceparent'"
+                " WHERE o.created_at >= $1",
+                since,
+            )
+            await connection.close()
+            took = check_latencies([row["took"] for row in rows], report, order)
+            percentiles = quantiles(took, n=100, method="inclusive")
+            sample.note("latency.p50_ms", percentiles[49])
+            sample.note("latency.p99_ms", percentiles[98])
+            sample.note("latency.answer_p50_ms", report.p50_ms)
+            sample.note("latency.answer_p99_ms", report.p99_ms)
+            sample.note("latency.messages", len(took))
+
+
+def check_latencies(took: Sequence[float | None], report: Report, order: Order) -> Sequence[float]:
+    """The same; raises MeasureFailed unless the pace was held, every webhook was accepted, and
+    each of their messages confirmed: what is missing would otherwise count as fast.
+    """
+    rate = order.rate or math.inf
+    if report.late_ms > LATE_MS or report.rate < HELD * rate:
+        raise MeasureFailed(
+            f"the pace was not held: {report.rate:.0f} of {rate:.0f} a second, sent up to"
+            f" {report.late_ms:.0f} ms late"
+        )
+    expected = messages_of(order.count)
+    confirmed = [one for one in took if one is not None]
+    if report.accepted != order.count or len(took) != expected or len(confirmed) != expected:
+        raise MeasureFailed(
+            f"{report.accepted} of {order.count} webhooks were accepted; of {expected} messages"
+            f" there were {len(took)}, and {len(confirmed)} were confirmed"
+        )
+    return confirmed
+
+
+def _paced(serving: Running, seconds: float) -> Order:
+    """Whole lives, for about so long."""
+    crowds = max(1, round(PACE * seconds / (CROWD * len(LIFE))))
+    count = crowds * CROWD * len(LIFE)
+    return Order(serving.port, count, count / PACE + PATIENCE, rate=PACE, crowd=CROWD)
 
 
 async def ingest(bench: Bench) -> None:
     """Accepted webhooks a second, against everything else that takes them."""
     async with AsyncExitStack() as running:
         contenders = await _contenders(bench, running)
-        warm: dict[str, float] = {}
+        rates: dict[str, float] = {}
         for number in bench.rounds(warm_up=True):
-            for name, (contender, path) in contenders.items():
-                await _checkpoint(bench.postgres)
-                # The first round warms up, and says how many requests a round takes.
-                seconds = bench.scale.seconds if number else bench.scale.seconds / 2
-                rate = warm.get(name, 3_000.0)
-                order = Order(
-                    contender.port, max(200, int(rate * seconds * 1.5)), seconds, path=path
-                )
-                with bench.costs(name, contender) as took_for:
-                    report = await load(order)
-                    if number:
-                        took_for(report.accepted)
-                warm[name] = max(report.rate, 1.0)
-                if number:
-                    bench.found.note(f"ingest.{name}", report.rate)
-                    bench.judge_generator(f"ingest, {name}", report)
+            await _checkpoint(bench.postgres)
+            for name, (contender, path) in rotated(list(contenders.items()), number):
+                await _flood(bench, contender, name, f"ingest.{name}", rates, path)
+        if not bench.collector.exports:
+            raise MeasureFailed("nothing was traced where everything should have been")
+
+
+async def _flood(
+    bench: Bench,
+    contender: Running,
+    name: str,
+    key: str,
+    rates: dict[str, float],
+    path: str = PATH,
+) -> None:
+    """Send as fast as it is answered, and keep the rate as `key`. What `rates` knows of earlier
+    rounds says how many requests a round takes.
+    """
+    count = max(200, int(rates.get(key, 3_000.0) * bench.scale.seconds * 1.5))
+    # Everybody gets all of a life, but no subscriber's webhooks at the same time.
+    crowd = min(WIDE_CROWD, count // (2 * len(LIFE)))
+    order = Order(contender.port, count, bench.scale.seconds, path=path, crowd=crowd)
+    async with prepared_load(order, bench.life) as generator:
+        with bench.sample(name, contender) as sample:
+            report = await generator.send()
+            sample.count = report.accepted
+            sample.note(key, report.rate)
+            bench.judge_generator(key, report, sample)
+    rates[key] = max(report.rate, 1.0)
 
 
 async def _contenders(bench: Bench, running: AsyncExitStack) -> dict[str, tuple[Running, str]]:
     """Everything that takes webhooks, each on a database of its own on the same server."""
     found: dict[str, tuple[Running, str]] = {}
-    hook = Order(0, 0, 0).path
-
-    async def new_database() -> str:
-        return await running.enter_async_context(database(bench.postgres))
-
-    env = await bench.environment(await new_database())
-    product = running.enter_context(service("api", env, bench.directory))
-    await product.until_ready()
-    found["payments"] = (product, hook)
-    for variant in ("noop", "insert"):
-        env = await bench.environment(await new_database())
+    collected = {"OTEL_EXPORTER_OTLP_ENDPOINT": bench.collector.url}
+    for name, more in (("payments", {}), ("traced", collected)):
+        env = await running.enter_async_context(bench.database()) | more
+        found[name] = (running.enter_context(service("api", env, bench.directory)), PATH)
+    for variant in ("noop", "insert", "untold"):
+        env = await running.enter_async_context(bench.database())
         command = [sys.executable, "-m", "benchmarks.variants", variant, "--port", "{port}"]
         one = running.enter_context(started(command, env, bench.directory, cwd=Path.cwd()))
-        await one.until_ready()
-        found[variant] = (one, hook)
-    url = await new_database()
+        found[variant] = (one, PATH)
+    for own, _ in found.values():
+        await own.until_ready()
     with _missing(bench, "sync_engine"):
-        engine = running.enter_context(peers.sync_engine(bench.peers, url, bench.directory))
-        await engine.until_ready("/")
-        found["sync_engine"] = (engine, "/")
-    url = await new_database()
+        found["sync_engine"] = (await _sync_engine(bench, running), "/")
     with _missing(bench, "dj_stripe"):
+        url = await running.enter_async_context(database(bench.postgres))
         site = running.enter_context(
             peers.dj_stripe(bench.peers, url, bench.stripe.url, bench.directory)
         )
@@ -246,8 +209,15 @@ async def _contenders(bench: Bench, running: AsyncExitStack) -> dict[str, tuple[
     return found
 
 
+async def _sync_engine(bench: Bench, running: AsyncExitStack) -> Running:
+    url = await running.enter_async_context(database(bench.postgres))
+    engine = running.enter_context(peers.sync_engine(bench.peers, url, bench.directory))
+    await engine.until_ready("/")
+    return engine
+
+
 @contextlib.contextmanager
-def _missing(bench: Bench, name: str) -> Any:
+def _missing(bench: Bench, name: str) -> Iterator[None]:
     try:
         yield
     except (PeerMissing, ProcessFailed) as error:
@@ -258,195 +228,143 @@ def _missing(bench: Bench, name: str) -> Any:
 async def stages(bench: Bench) -> None:
     """The worker's two stages, and publishing without them, all on the same messages."""
     for number in bench.rounds():
-        async with database(bench.postgres) as url:
-            env = await bench.environment(url)
-            await filling.backlog(url, bench.life, bench.scale.backlog)
-            stage_names = ["raw", "aio_pika"] if number % 2 else ["aio_pika", "raw"]
-            for name in ("drain", *stage_names, "relay"):
-                await _checkpoint(bench.postgres)
-                async with _queue(bench.rabbitmq):
-                    with bench.costs(name) as took_for:
-                        took = await stage(bench, env, name)
-                        took_for(int(took["count"]))
-                bench.found.note(f"stage.{name}", took["count"] / took["seconds"])
-                bench.found.note(f"cpu_us.{name}", took["cpu"] / took["count"] * 1e6)
-                expected = bench.scale.backlog
-                if name != "drain":
-                    expected = expected * MESSAGES_PER_LIFE // len(LIFE)
-                if took["count"] < expected * 0.9:
-                    bench.found.warnings.append(
-                        f"{name}: {took['count']} of about {expected} were done"
-                    )
-
-
-async def stage(bench: Bench, env: dict[str, str], name: str) -> dict[str, float]:
-    """Run one stage to its end."""
-    log = bench.directory / f"{name}.log"
-    with log.open("ab") as errors:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.stages", name),
-            env=env | {"PATH": os.environ.get("PATH", "")},
-            stdout=subprocess.PIPE,
-            stderr=errors,
-        )
-        output, _ = await process.communicate()
-    if process.returncode:
-        tail = "\n".join(log.read_text().splitlines()[-10:])
-        raise ProcessFailed(f"benchmarks.stages {name} failed:\n{tail}")
-    result: dict[str, float] = json.loads(output)
-    return result
+        # Before the tables are filled: right after it, the first change of every page would be
+        # written to the log as a whole page, at the cost of whoever makes it.
+        await _checkpoint(bench.postgres)
+        async with bench.database() as env:
+            url = env["DATABASE_URL"]
+            webhooks = await filling.backlog(url, bench.life, bench.scale.backlog)
+            # The outbox is empty after `relay`, so that has to come last.
+            for name in ("drain", *rotated(["raw", "aio_pika"], number), "relay"):
+                async with broker_queue(bench.rabbitmq):
+                    with bench.sample(name) as sample:
+                        took = await stage(env, bench.directory, name)
+                        sample.count = took.count
+                        sample.note(f"stage.{name}", took.rate)
+                        sample.note(f"cpu_us.{name}", took.cpu / took.count * 1e6)
+                expected = webhooks if name == "drain" else messages_of(webhooks)
+                if took.count < expected:
+                    raise MeasureFailed(f"{name}: {took.count} of {expected} were done")
 
 
 async def end_to_end(bench: Bench) -> None:
     """From the first webhook sent to the last message confirmed, next to what only upserts."""
     async with AsyncExitStack() as running:
-        env = await bench.environment(await running.enter_async_context(database(bench.postgres)))
-        await running.enter_async_context(_queue(bench.rabbitmq))
+        env = await running.enter_async_context(bench.database())
         serving = running.enter_context(service("serve", env, bench.directory))
         await serving.until_ready()
-        engine = None
-        url = await running.enter_async_context(database(bench.postgres))
+        contenders = ["payments"]
         with _missing(bench, "sync_engine"):
-            engine = running.enter_context(peers.sync_engine(bench.peers, url, bench.directory))
-            await engine.until_ready("/")
-        count = bench.scale.stream
-        await _stream(bench, env, serving, count // 4)  # warms up
-        for _ in bench.rounds():
+            engine = await _sync_engine(bench, running)
+            contenders.append("sync_engine")
+        for number in bench.rounds(warm_up=True):
+            lives = bench.scale.stream // (1 if number else 4) // len(LIFE)
             await _checkpoint(bench.postgres)
-            with bench.costs("serve", serving) as took_for:
-                accepted, seconds, timeline = await _stream(bench, env, serving, count)
-                took_for(accepted)
-            bench.found.note("end_to_end.payments", accepted / seconds)
-            bench.found.timelines = timeline
-            if engine is not None:
-                await _checkpoint(bench.postgres)
-                report = await load(Order(engine.port, count, 120.0, path="/"))
-                bench.found.note("end_to_end.sync_engine", report.rate)
-                bench.judge_generator("end to end, sync_engine", report)
+            for name in rotated(contenders, number):
+                if name == "payments":
+                    await _stream(bench, env["DATABASE_URL"], serving, lives)
+                else:
+                    await _upsert(bench, engine, lives)
 
 
-async def _stream(
-    bench: Bench, env: dict[str, str], serving: Running, count: int
-) -> tuple[int, float, dict[str, list[tuple[float, float]]]]:
-    """Send so many as fast as they are accepted, and wait until all that follows is confirmed."""
-    async with prepared_load(Order(serving.port, count, 120.0)) as generator:
-        began = time.perf_counter()
-        sending = asyncio.create_task(send(generator))
-        watched = await _watch(env["DATABASE_URL"], sending, began)
-        report = await sending
-    bench.judge_generator("end to end", report)
-    last = max(watched, default=time.perf_counter() - began)
-    return report.accepted, last, _timelines(report, watched)
+async def _upsert(bench: Bench, engine: Running, lives: int) -> None:
+    async with prepared_load(_stream_of(engine, lives, "/"), bench.life) as generator:
+        with bench.sample("upsert", engine) as sample:
+            report = await generator.send()
+            sample.count = report.accepted
+            sample.note("end_to_end.sync_engine", report.rate)
+            bench.judge_generator("end to end, sync_engine", report, sample)
+
+
+async def _stream(bench: Bench, database_url: str, serving: Running, lives: int) -> None:
+    """Send so many lives as fast as they are accepted; wait until all that follows is confirmed."""
+    async with (
+        broker_queue(bench.rabbitmq) as queue,
+        prepared_load(_stream_of(serving, lives), bench.life) as generator,
+    ):
+        with bench.sample("serve", serving) as sample:
+            began, clock = time.perf_counter(), time.time()
+            sending = asyncio.create_task(generator.send())
+            arrived = await _watch(queue, sending, began)
+            report = await sending
+            await until_nothing_waits(database_url)
+            sample.stop()
+            connection = await asyncpg.connect(database_url)
+            # The worker's clock, which is this machine's.
+            last = await connection.fetchval(
+                "SELECT extract(epoch FROM max(published_at))::float8 FROM payments.outbox_events"
+            )
+            await connection.close()
+            assert last is not None, "whole lives have messages"
+            sample.count = report.accepted
+            sample.note("end_to_end.payments", report.accepted / (last - clock))
+            bench.judge_generator("end to end", report, sample)
+    bench.found.timelines = _timelines(report, arrived)
+
+
+def _stream_of(running: Running, lives: int, path: str = PATH) -> Order:
+    crowd = min(lives, SUBSCRIBERS_AT_ONCE)
+    return Order(running.port, lives * len(LIFE), PATIENCE * 2, path=path, crowd=crowd)
 
 
 async def _watch(
-    database_url: str, sending: asyncio.Task[Report], began: float
-) -> dict[float, int]:
-    """How much was confirmed at which second, until nothing is left."""
-    connection = await asyncpg.connect(database_url)
-    seen: dict[float, int] = {}
-    already = await _confirmed(connection)
-    while True:
-        was_sent = sending.done()
-        left = await connection.fetchval(
-            "SELECT EXISTS (SELECT FROM payments.stripe_webhook_events"
-            " WHERE NOT processed AND outcome IS NULL) OR EXISTS (SELECT FROM"
-            " payments.outbox_events WHERE published_at IS NULL AND unrouted_at IS NULL)"
-        )
-        confirmed = await _confirmed(connection) - already
-        if not seen or confirmed > max(seen.values()):
-            seen[time.perf_counter() - began] = confirmed
-        if was_sent and not left:
-            break
-        if was_sent and (sending.exception() or time.perf_counter() - began > max(seen) + PATIENCE):
-            raise ProcessFailed(f"{left} of the webhooks' messages never left: see the log above")
-        await asyncio.sleep(0.05 if was_sent else TICK)
-    await connection.close()
+    queue: aio_pika.abc.AbstractQueue, sending: asyncio.Task[Report], began: float
+) -> Points:
+    """How many messages were in the queue at which second, until all are sent and none comes.
+
+    The broker is asked, and only now and then: to count in our database would slow down us, and
+    nobody else.
+    """
+    seen: Points = [(0.0, 0.0)]
+    while not sending.done() or len(seen) < 3 or seen[-1][1] > seen[-2][1]:
+        await asyncio.sleep(TICK)
+        there = await queue.channel.declare_queue(QUEUE, passive=True)
+        count = there.declaration_result.message_count or 0
+        seen.append((time.perf_counter() - began, float(count)))
     return seen
 
 
-async def _confirmed(connection: asyncpg.Connection) -> int:
-    found: int = await connection.fetchval(
-        "SELECT count(*) FROM payments.outbox_events WHERE published_at IS NOT NULL"
-    )
-    return found
-
-
-def _timelines(report: Report, confirmed: dict[float, int]) -> dict[str, list[tuple[float, float]]]:
+def _timelines(report: Report, arrived: Points) -> dict[str, Points]:
     """Rates against time: webhooks accepted, messages confirmed."""
     accepted = [
         ((tick + 1) * TICK, count / TICK) for tick, count in enumerate(report.accepted_by_tick)
     ]
-    points = sorted(confirmed.items())
-    rates = [
+    confirmed = [
         (then, (count - before) / (then - earlier))
-        for (earlier, before), (then, count) in pairwise(points)
-        if then - earlier > TICK / 2
+        for (earlier, before), (then, count) in pairwise(arrived)
     ]
-    return {"webhooks accepted": accepted, "messages confirmed": rates}
-
-
-async def latency(bench: Bench) -> None:
-    """At a steady pace: from the row's first moment to its message's confirmation."""
-    async with database(bench.postgres) as url, _queue(bench.rabbitmq):
-        env = await bench.environment(url)
-        with service("serve", env, bench.directory) as serving:
-            await serving.until_ready()
-            await load(Order(serving.port, 500, 5.0, rate=PACE))  # warms up
-            await asyncio.sleep(1)
-            connection = await asyncpg.connect(url)
-            since = await connection.fetchval("SELECT now()")
-            seconds = bench.scale.latency_seconds
-            report = await load(Order(serving.port, int(PACE * seconds), seconds + 5, rate=PACE))
-            bench.judge_generator("latency", report)
-            await asyncio.sleep(1)
-            row = await connection.fetchrow(
-                "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY took) AS p50,"
-                " percentile_cont(0.99) WITHIN GROUP (ORDER BY took) AS p99, count(*) AS n FROM ("
-                "SELECT extract(epoch FROM o.published_at - i.created_at) * 1000 AS took"
-                " FROM payments.outbox_events o JOIN payments.stripe_webhook_events i"
-                " ON i.traceparent = convert_from(o.body, 'UTF8')::jsonb ->> 'traceparent'"
-                " WHERE i.created_at > $1) AS both_ends",
-                since,
-            )
-            await connection.close()
-    assert row is not None, "an aggregate has a row"
-    bench.found.note("latency.p50_ms", float(row["p50"]))
-    bench.found.note("latency.p99_ms", float(row["p99"]))
-    bench.found.note("latency.answer_p50_ms", report.p50_ms)
-    bench.found.note("latency.answer_p99_ms", report.p99_ms)
-    bench.found.note("latency.messages", float(row["n"]))
+    return {"webhooks accepted": accepted, "messages confirmed": confirmed}
 
 
 async def table_size(bench: Bench) -> None:
     """Ingest and drain with a long history in the inbox, statistics stale, and without any."""
-    seconds, backlog = bench.scale.seconds, bench.scale.backlog // 2
+    backlog = bench.scale.backlog // 2
+    filling_time = FILLING * bench.left / sum(bench.scale.history)
+    rates: dict[str, float] = {}
     async with AsyncExitStack() as running:
-        sides: dict[int, tuple[dict[str, str], Running]] = {}
-        for size in (0, *bench.scale.history):
-            url = await running.enter_async_context(database(bench.postgres))
-            env = await bench.environment(url)
-            await filling.history(url, size)
+        sides: dict[int, tuple[str, dict[str, str], Running]] = {}
+        for wanted in (0, *bench.scale.history):
+            env = await running.enter_async_context(bench.database())
+            size = await filling.history(env["DATABASE_URL"], wanted, filling_time * wanted)
+            if size < wanted:
+                bench.found.warn(f"table size: there was time for {size} of {wanted} rows")
             api = running.enter_context(service("api", env, bench.directory))
             await api.until_ready()
-            sides[size] = (env, api)
+            sides[size] = (env["DATABASE_URL"], env, api)
         for number in bench.rounds(warm_up=True):
-            for size, (env, api) in sides.items():
-                await _empty_pending(env["DATABASE_URL"])
-                await _checkpoint(bench.postgres)
-                report = await load(Order(api.port, int(12_000 * seconds), seconds))
-                await _empty_pending(env["DATABASE_URL"])
-                await filling.backlog(env["DATABASE_URL"], bench.life, backlog)
-                await _checkpoint(bench.postgres)
-                took = await stage(bench, env, "drain")
-                if number:  # the first round warms up
-                    bench.found.note(f"size.ingest.{size}", report.rate)
-                    bench.found.note(f"size.drain.{size}", took["count"] / took["seconds"])
+            await _checkpoint(bench.postgres)
+            for size, (url, env, api) in rotated(list(sides.items()), number):
+                await _flood(bench, api, f"size.{size}", f"size.ingest.{size}", rates)
+                await _empty_pending(url)
+                await filling.backlog(url, bench.life, backlog)
+                with bench.sample(f"size.{size}") as sample:
+                    took = await stage(env, bench.directory, "drain")
+                    sample.note(f"size.drain.{size}", took.rate)
     for kind in ("ingest", "drain"):
-        for size in (0, *bench.scale.history):
+        for size in sides:
             rate = bench.found.of(f"size.{kind}.{size}")
-            assert rate, "it was sampled"
-            bench.found.by_size[kind].append((float(size), 1e6 / rate))
+            if rate:
+                bench.found.by_size[kind].append((float(size), 1e6 / rate))
 
 
 async def _empty_pending(database_url: str) -> None:
@@ -459,40 +377,82 @@ async def _empty_pending(database_url: str) -> None:
 
 
 async def memory(bench: Bench) -> None:
-    """The worker's resident memory while it drains a long backlog."""
-    async with database(bench.postgres) as url, _queue(bench.rabbitmq):
-        env = await bench.environment(url)
-        await filling.backlog(url, bench.life, bench.scale.memory)
+    """The worker's resident memory while it drains a long backlog, or as much as there is time
+    for.
+    """
+    async with bench.database() as env, broker_queue(bench.rabbitmq):
+        url = env["DATABASE_URL"]
+        there = await filling.backlog(url, bench.life, bench.scale.memory, FILLING * bench.left)
         connection = await asyncpg.connect(url)
         with service("worker", env, bench.directory) as worker:
             began = time.perf_counter()
-            line: list[tuple[float, float]] = []
-            while (time.perf_counter() < bench.deadline or not line) and await connection.fetchval(
-                "SELECT EXISTS (SELECT FROM payments.stripe_webhook_events WHERE NOT processed"
-                " AND outcome IS NULL) OR EXISTS (SELECT FROM payments.outbox_events"
-                " WHERE published_at IS NULL AND unrouted_at IS NULL)"
-            ):
+            # Resident memory by the number of webhooks drained.
+            line: Points = []
+            left = there
+            while left and (bench.left > 0 or not line):
                 await asyncio.sleep(TICK)
-                line.append((time.perf_counter() - began, worker.rss_mb()))
+                # The first that waits: they are worked off about in their order.
+                left = there - await connection.fetchval(
+                    "SELECT coalesce(min(seq) - 1, $1) FROM payments.stripe_webhook_events"
+                    " WHERE NOT processed AND outcome IS NULL",
+                    there,
+                )
+                line.append((float(there - left), worker.rss_mb()))
+            while bench.left > 0 and await waits(url):
+                await asyncio.sleep(TICK)
+                line.append((float(there), worker.rss_mb()))
+            seconds = time.perf_counter() - began
         left = await connection.fetchval(
             "SELECT count(*) FROM payments.stripe_webhook_events"
             " WHERE NOT processed AND outcome IS NULL"
         )
         await connection.close()
-    drained = bench.scale.memory - left
-    bench.found.note("memory.drained", drained)
-    if left:
-        bench.found.warnings.append(f"memory: time ran out after {drained} webhooks")
+    drained = there - left
+    if drained < bench.scale.memory:
+        bench.found.warn(
+            f"memory: there was time for {drained} of {bench.scale.memory} webhooks;"
+            ' ARGS="--only memory" takes as long as it takes'
+        )
     for _, megabytes in line:
         bench.found.note("worker_rss_mb", megabytes)
-    third = max(1, len(line) // 3)
-    early, late = (median(rss for _, rss in part) for part in (line[:third], line[-third:]))
-    bench.found.note("worker_rss_growth_mb", late - early)
-    bench.found.note("memory.rate", drained / line[-1][0])
+    bench.found.note("memory.drained", drained)
+    bench.found.note("memory.rate", drained / seconds)
+    if drained >= LONG_RUN:
+        bench.found.note("worker_rss_growth_mb", growth(line))
+    bench.found.by_drained = line
+
+
+async def waits(database_url: str) -> bool:
+    """Whether a webhook waits to be worked off, or a message to be published."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        return bool(await connection.fetchval(_PENDING))
+    finally:
+        await connection.close()
+
+
+async def until_nothing_waits(database_url: str, seconds: float = PATIENCE) -> None:
+    """Raises MeasureFailed where something still waits after so long."""
+    began = time.perf_counter()
+    while await waits(database_url):
+        if time.perf_counter() - began > seconds:
+            raise MeasureFailed(f"after {seconds:.0f} seconds some messages still wait")
+        await asyncio.sleep(0.1)
+
+
+def messages_of(webhooks: int) -> int:
+    """How many messages come of so many webhooks, in whole lives."""
+    return webhooks // len(LIFE) * MESSAGES_PER_LIFE
+
+
+def rotated(items: Sequence[Item], number: int) -> list[Item]:
+    """Everybody in turn begins."""
+    first = number % len(items)
+    return [*items[first:], *items[:first]]
 
 
 @asynccontextmanager
-async def _queue(rabbitmq_url: str) -> AsyncIterator[None]:
+async def broker_queue(rabbitmq_url: str) -> AsyncIterator[aio_pika.abc.AbstractQueue]:
     """A durable queue for every message, as the users service has one; emptied in the end."""
     async with await aio_pika.connect(rabbitmq_url) as connection:
         channel = await connection.channel()
@@ -501,7 +461,8 @@ async def _queue(rabbitmq_url: str) -> AsyncIterator[None]:
             QUEUE, durable=True, arguments={"x-max-length": 200_000}
         )
         await queue.bind(exchange, "#")
-        yield
+        await queue.purge()
+        yield queue
         await queue.purge()
 
 

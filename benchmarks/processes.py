@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,10 +20,12 @@ from uuid import uuid4
 
 import asyncpg
 import httpx
+import msgspec
 import psutil
 
 from benchmarks import workload
 from benchmarks.load import Order, Report
+from benchmarks.workload import Life
 
 PAYMENTS: Final = Path(sys.executable).with_name("payments")
 PATIENCE: Final = 60.0  # seconds
@@ -50,6 +52,20 @@ def environment(database_url: str, rabbitmq_url: str, stripe_url: str) -> dict[s
     }
 
 
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """So many webhooks or messages in so many seconds, for so many of processor time."""
+
+    count: int
+    seconds: float
+    cpu: float
+
+    @property
+    def rate(self) -> float:
+        """Done a second."""
+        return self.count / self.seconds
+
+
 class Running:
     """A process that was started here."""
 
@@ -63,10 +79,6 @@ class Running:
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
-
-    def cpu_seconds(self) -> float:
-        """Processor time it and its children have used so far."""
-        return cpu_seconds(self.pid)
 
     def rss_mb(self) -> float:
         """Resident memory, in MiB."""
@@ -96,16 +108,6 @@ class Running:
                 member.kill()
             self._process.kill()
             self._process.wait()
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor time a process, its children and those that have ended have used so far."""
-    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    total = 0.0
-    for member in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            total += sum(member.cpu_times()[:4])
-    return total
 
 
 @contextmanager
@@ -148,9 +150,44 @@ def service(command: str, env: Mapping[str, str], directory: Path) -> Iterator[R
         yield running
 
 
-@asynccontextmanager
-async def prepared_load(order: Order) -> AsyncIterator[asyncio.subprocess.Process]:
+class PreparedLoad:
     """A load generator that has its requests ready."""
+
+    def __init__(self, process: asyncio.subprocess.Process, order: Order) -> None:
+        self._process = process
+        self._order = order
+
+    async def send(self) -> Report:
+        """Let it loose; what came of it. Raises ProcessFailed where it breaks off, or hangs."""
+        assert self._process.stdin is not None, "it was asked for"
+        self._process.stdin.write(b"go\n")
+        order = self._order
+        # It gives up by itself, and says why.
+        line = await self._read(order.seconds + order.patience + PATIENCE)
+        if not line:
+            raise ProcessFailed("the load generator broke off: see its message above")
+        return Report(**json.loads(line))
+
+    async def until_ready(self) -> None:
+        """Wait until it has its requests."""
+        # Making and signing one takes less than a millisecond, on however slow a machine.
+        if await self._read(PATIENCE + self._order.count / 1000) != b"ready\n":
+            raise ProcessFailed("the load generator could not prepare its requests")
+
+    async def _read(self, seconds: float) -> bytes:
+        assert self._process.stdout is not None, "it was asked for"
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._process.stdout.readline()
+        except TimeoutError:
+            raise ProcessFailed(
+                f"the load generator has said nothing for {seconds:.0f} seconds"
+            ) from None
+
+
+@asynccontextmanager
+async def prepared_load(order: Order, life: Life) -> AsyncIterator[PreparedLoad]:
+    """A load generator that has its requests ready, so that making them is not measured."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "benchmarks.load", json.dumps(asdict(order))),
@@ -158,44 +195,68 @@ async def prepared_load(order: Order) -> AsyncIterator[asyncio.subprocess.Proces
         stdout=asyncio.subprocess.PIPE,
         limit=2**28,
     )
+    generator = PreparedLoad(process, order)
     try:
-        assert process.stdout is not None, "it was asked for"
-        line = await process.stdout.readline()
-        if line != b"ready\n":
-            raise ProcessFailed("the load generator could not prepare its requests")
-        yield process
+        assert process.stdin is not None, "it was asked for"
+        process.stdin.write(msgspec.json.encode(life) + b"\n")
+        await generator.until_ready()
+        yield generator
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await _ended(process)
 
 
-async def send(process: asyncio.subprocess.Process) -> Report:
-    """Let a prepared generator loose; what came of it."""
-    assert process.stdin is not None, "it was asked for"
-    assert process.stdout is not None, "it was asked for"
-    process.stdin.write(b"go\n")
-    line = await process.stdout.readline()
-    if not line:
-        raise ProcessFailed("the load generator broke off: see its message above")
-    return Report(**json.loads(line))
-
-
-async def load(order: Order) -> Report:
+async def load(order: Order, life: Life) -> Report:
     """Prepare a load and let it loose."""
-    async with prepared_load(order) as process:
-        return await send(process)
+    async with prepared_load(order, life) as generator:
+        return await generator.send()
+
+
+async def stage(env: Mapping[str, str], directory: Path, name: str) -> StageResult:
+    """Run one of benchmarks.stages to its end."""
+    log = directory / f"{name}.log"
+    with log.open("ab") as errors:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "benchmarks.stages", name),
+            env={**env, "PATH": os.environ.get("PATH", "")},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+        )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        await _ended(process)
+    if process.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
+        raise ProcessFailed(f"benchmarks.stages {name} failed:\n{tail}")
+    return StageResult(**json.loads(output))
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+
+
+async def migrate(env: Mapping[str, str]) -> None:
+    """Bring the schema of a database up to date."""
+    done = await asyncio.create_subprocess_exec(
+        PAYMENTS, "migrate", env={**env, "PATH": os.environ.get("PATH", "")}
+    )
+    if await done.wait():
+        raise ProcessFailed("payments migrate failed: see above")
 
 
 @asynccontextmanager
-async def database(server_url: str) -> AsyncIterator[str]:
-    """An empty database of its own, dropped in the end."""
+async def database(server_url: str, template: str = "template1") -> AsyncIterator[str]:
+    """A database of its own, a copy of `template`, dropped in the end; its URL."""
     name = f"bench_{uuid4().hex}"
     server = await asyncpg.connect(server_url)
     try:
-        await server.execute(f"CREATE DATABASE {name}")
-        yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
+        finally:
+            await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
         await server.close()
 

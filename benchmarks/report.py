@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
-from benchmarks.measures import Findings
+from benchmarks.findings import Findings
+from benchmarks.plot import line_plot
 
 # key, what it is, goal, whether more is better.
 GOALS: Final[Sequence[tuple[str, str, float, bool]]] = (
@@ -25,6 +25,10 @@ GOALS: Final[Sequence[tuple[str, str, float, bool]]] = (
     ("grown_vs_empty", "long history, stale statistics / empty", 0.9, True),
     ("worker_rss_mb", "worker's memory while it drains, MiB", 250.0, False),
     ("ready_seconds", "`payments serve` to ready, seconds", 2.0, False),
+    # Beyond what was asked for.
+    ("ingest_telemetry", "ingest / without log lines and metrics", 0.9, True),
+    ("ingest_tracing", "ingest with traces too / without any of it", 0.9, True),
+    ("worker_rss_growth_mb", "its growth over what was drained, MiB", 10.0, False),
 )
 
 
@@ -34,7 +38,7 @@ def ratios(found: Findings) -> dict[str, float | None]:
     grown = [
         found.ratio(f"size.{kind}.{largest:.0f}", f"size.{kind}.0") for kind in ("ingest", "drain")
     ]
-    worst = [one for one in grown if one is not None]
+    worst = [one for one in grown if one is not None] if largest else []
     return {
         "ingest_vs_noop": found.ratio("ingest.payments", "ingest.noop"),
         "ingest_vs_insert_per_request": found.ratio("ingest.payments", "ingest.insert"),
@@ -47,8 +51,11 @@ def ratios(found: Findings) -> dict[str, float | None]:
         "latency_p50_ms": found.of("latency.p50_ms"),
         "latency_p99_ms": found.of("latency.p99_ms"),
         "grown_vs_empty": min(worst) if worst else None,
-        "worker_rss_mb": max(found.samples.get("worker_rss_mb", []), default=None),
+        "worker_rss_mb": max(_values(found, "worker_rss_mb"), default=None),
         "ready_seconds": found.of("ready_seconds"),
+        "ingest_telemetry": found.ratio("ingest.payments", "ingest.untold"),
+        "ingest_tracing": found.ratio("ingest.traced", "ingest.untold"),
+        "worker_rss_growth_mb": found.of("worker_rss_growth_mb"),
     }
 
 
@@ -56,31 +63,59 @@ def write(found: Findings, machine: Mapping[str, object], directory: Path) -> di
     """Write build/bench.json and the plots; what was written into the former."""
     document: dict[str, Any] = {
         "ratios": {key: _rounded(value) for key, value in ratios(found).items()},
+        "failed": found.failed,
         "missing": found.missing,
         "warnings": found.warnings,
-        "medians": {name: _rounded(median(kept)) for name, kept in found.samples.items()},
+        "medians": {name: _rounded(found.of(name)) for name in found.samples},
         "spreads": {
-            name: [_rounded(min(kept)), _rounded(max(kept))] for name, kept in found.samples.items()
+            name: [_rounded(min(values)), _rounded(max(values))]
+            for name in found.samples
+            if (values := _values(found, name))
         },
         "samples": {
-            name: [_rounded(one) for one in kept]
+            name: [
+                {
+                    "round": sample.round,
+                    "value": _rounded(sample.value),
+                    "foreign": _rounded(sample.foreign),
+                }
+                for sample in kept
+            ]
             for name, kept in found.samples.items()
             if len(kept) <= 20
         },
         "cost_by_table_size_us": found.by_size,
+        "rss_mb_by_webhooks_drained": found.by_drained,
         "machine": machine,
     }
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "bench.json").write_text(json.dumps(document, indent=2) + "\n")
-    if found.timelines:
-        plot = line_plot("Rate against time", "seconds", "per second", found.timelines)
-        (directory / "rate-against-time.svg").write_text(plot)
-    if found.by_size:
-        plot = line_plot(
-            "Cost against processed rows in the inbox", "rows", "µs per webhook", found.by_size
-        )
-        (directory / "cost-against-table-size.svg").write_text(plot)
+    for name, title, x_name, y_name, lines in (
+        ("rate-against-time", "Rate against time", "seconds", "per second", found.timelines),
+        (
+            "cost-against-table-size",
+            "Cost against processed rows in the inbox",
+            "rows",
+            "µs per webhook",
+            found.by_size,
+        ),
+        (
+            "memory-against-drained",
+            "Resident memory of the worker against webhooks drained",
+            "webhooks",
+            "MiB",
+            {"worker": found.by_drained} if found.by_drained else {},
+        ),
+    ):
+        plot = directory / f"{name}.svg"
+        plot.unlink(missing_ok=True)  # of an earlier run
+        if lines:
+            plot.write_text(line_plot(title, x_name, y_name, lines))
     return document
+
+
+def _values(found: Findings, name: str) -> list[float]:
+    return [sample.value for sample in found.samples.get(name, ())]
 
 
 def table(document: Mapping[str, Any]) -> str:
@@ -99,54 +134,10 @@ def table(document: Mapping[str, Any]) -> str:
     for name, value in document["medians"].items():
         low, high = document["spreads"][name]
         lines.append(f"{name:<34} {value:>10.4g}   {low:.4g} … {high:.4g}")
+    lines += [f"not measured, {name}: {why}" for name, why in document["failed"].items()]
     lines += [f"without {name}: {why}" for name, why in document["missing"].items()]
     lines += [f"warning: {warning}" for warning in document["warnings"]]
     return "\n".join(lines)
-
-
-def line_plot(
-    title: str,
-    x_name: str,
-    y_name: str,
-    lines: Mapping[str, Sequence[tuple[float, float]]],
-) -> str:
-    """A plot as SVG."""
-    width, height, left, bottom, top = 640, 320, 70, 50, 40
-    right = width - 20
-    points = [point for line in lines.values() for point in line]
-    most_x = max((x for x, _ in points), default=1) or 1
-    most_y = (max((y for _, y in points), default=1) or 1) * 1.1
-
-    def place(x: float, y: float) -> str:
-        along = left + x / most_x * (right - left)
-        up = height - bottom - y / most_y * (height - bottom - top)
-        return f"{along:.1f},{up:.1f}"
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
-        ' font-family="sans-serif" font-size="12">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-        f'<text x="{left}" y="20" font-size="14">{title}</text>',
-        f'<text x="{right}" y="{height - 12}" text-anchor="end">{x_name}</text>',
-        f'<text x="{left}" y="{top - 6}" text-anchor="end">{y_name}</text>',
-    ]
-    for step in range(5):
-        x, y = most_x * step / 4, most_y * step / 4
-        across, up = place(x, 0).split(",")[0], place(0, y).split(",")[1]
-        parts += [
-            f'<line x1="{left}" x2="{right}" y1="{up}" y2="{up}" stroke="#ddd"/>',
-            f'<text x="{left - 6}" y="{up}" text-anchor="end">{y:,.0f}</text>',
-            f'<text x="{across}" y="{height - bottom + 18}" text-anchor="middle">{x:,.6g}</text>',
-        ]
-    for index, (name, line) in enumerate(lines.items()):
-        colour = ("#1f6feb", "#d1495b", "#2a9d8f")[index % 3]
-        path = " ".join(place(x, y) for x, y in line)
-        parts += [
-            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>',
-            f'<text x="{right}" y="{top + 14 * index}" text-anchor="end" fill="{colour}">'
-            f"{name}</text>",
-        ]
-    return "\n".join([*parts, "</svg>"]) + "\n"
 
 
 def _sign(more_is_better: bool) -> str:

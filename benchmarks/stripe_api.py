@@ -1,16 +1,18 @@
-"""Enough of Stripe's API for the peers: any object, made after the recorded one of its kind."""
+"""What is called meanwhile: enough of Stripe's API for the peers (any object, made after the
+recorded one of its kind), and a collector of traces.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
 from tests.stripe_payloads import price
 
-# The last part of a path is an id, the one before it the plural of an object.
-
+_LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _ACCOUNT: Final = {
     "id": "acct_1Benchmark000000",
     "object": "account",
@@ -24,13 +26,11 @@ _ACCOUNT: Final = {
 }
 
 
-class StripeApi:
-    """Serves on a port of its own, with keep-alive."""
+class _Answering:
+    """Serves on a port of its own, with keep-alive, whatever `_answer` says."""
 
-    def __init__(self, objects: Mapping[str, dict[str, Any]]) -> None:
-        self._objects = objects
+    def __init__(self) -> None:
         self._server: asyncio.Server | None = None
-        self.unknown: set[str] = set()
 
     @property
     def url(self) -> str:
@@ -50,6 +50,9 @@ class StripeApi:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 target = head.split(b" ", 2)[1].decode()
+                length = _LENGTH.search(head)
+                if length is not None:
+                    await reader.readexactly(int(length[1]))
                 status, body = self._answer(target.partition("?")[0])
                 content = json.dumps(body).encode()
                 writer.write(
@@ -63,11 +66,39 @@ class StripeApi:
             writer.close()
 
     def _answer(self, path: str) -> tuple[int, dict[str, Any]]:
+        raise NotImplementedError
+
+
+class Collector(_Answering):
+    """Takes traces over OTLP and keeps none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exports = 0
+
+    def _answer(self, path: str) -> tuple[int, dict[str, Any]]:
+        self.exports += 1
+        return 200, {}
+
+
+class StripeApi(_Answering):
+    """Answers with objects; `unknown` are the paths that it has none for."""
+
+    def __init__(self, objects: Mapping[str, dict[str, Any]]) -> None:
+        super().__init__()
+        self._objects = objects
+        self.unknown: set[str] = set()
+
+    def _answer(self, path: str) -> tuple[int, dict[str, Any]]:
+        # The last part of a path is an id, the one before it the plural of an object.
         *_, kinds, id_ = path.rsplit("/", 2)
         if id_ == "prices":
             keys = ("general_monthly", "general_annual", "event_organizer_monthly")
             data = [price(key) for key in (*keys, "event_organizer_annual")]
             return 200, {"object": "list", "url": path, "has_more": False, "data": data}
+        if id_ == "events" or id_.removesuffix("s") in self._objects:
+            # What the service compares itself with, once a day: it has missed none.
+            return 200, {"object": "list", "url": path, "has_more": False, "data": []}
         if id_ == "account":
             return 200, _ACCOUNT
         kind = kinds.removesuffix("s")

@@ -1,7 +1,8 @@
-"""The service's own webhook endpoint with another inbox behind it: what group commit is worth.
+"""The service's own webhook endpoint with something left out: what that costs, or is worth.
 
 `python -m benchmarks.variants noop --port 1234` answers without a database, `insert` writes each
-request in a transaction of its own, on a pool of connections and without SQLAlchemy.
+request in a transaction of its own, on a pool of connections and without SQLAlchemy, `untold`
+counts nothing and logs nothing but errors.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from adapters.http import server
 from ports.inbox import ReceivedWebhook
 from ports.partitions import partition_of
 from service import logs, settings, wiring
+from service.uncounted import UNCOUNTED
 
 CONNECTIONS = 16
 
@@ -68,14 +70,18 @@ class OneByOne:
 def main() -> None:
     """Serve until told to stop."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("variant", choices=["noop", "insert"])
+    parser.add_argument("variant", choices=["noop", "insert", "untold"])
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
     loaded = settings.load("api", os.environ)
-    logs.configure(loaded.log_format, loaded.log_level)
+    untold = options.variant == "untold"
+    logs.configure(loaded.log_format, "error" if untold else loaded.log_level)
     container = wiring.Container(settings=loaded)
-    intake = Nowhere() if options.variant == "noop" else OneByOne(loaded.database_url)
-    container.intake.override(providers.Object(intake))
+    if untold:
+        container.metrics.override(providers.Object(UNCOUNTED))
+    else:
+        intake = Nowhere() if options.variant == "noop" else OneByOne(loaded.database_url)
+        container.intake.override(providers.Object(intake))
 
     async def serve() -> None:
         listen_on = ("127.0.0.1", options.port)

@@ -5,6 +5,7 @@ A peer that cannot be installed or does not start is left out, and the report sa
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,27 +27,46 @@ class PeerMissing(Exception):
     """The peer cannot be had; the message says why."""
 
 
+def install(home: Path) -> Iterator[str]:
+    """Install all of them; says of each that cannot be had why that is."""
+    for name, one in (("sync_engine", install_sync_engine), ("dj_stripe", install_dj_stripe)):
+        try:
+            one(home)
+        except PeerMissing as error:
+            yield f"without {name}: {error}"
+
+
 def install_sync_engine(home: Path) -> Path:
     """stripe-sync-engine from npm; the directory it runs in. Raises PeerMissing."""
-    directory = home / "sync_engine"
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "server.mjs"):
-        (directory / name).write_text((HERE / "sync_engine" / name).read_text())
-    if not (directory / "node_modules").exists():
-        _run("npm", "install", "--no-package-lock", "--no-audit", "--no-fund", cwd=directory)
+    directory, lock = home / "sync_engine", HERE / "sync_engine" / "package-lock.json"
+    if not _is_installed(directory, lock):
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / "sync_engine" / name, directory)
+        _run("npm", "ci", "--no-audit", "--no-fund", cwd=directory)
+        _note_installed(directory, lock)
+    shutil.copy(HERE / "sync_engine" / "server.mjs", directory)
     return directory
 
 
 def install_dj_stripe(home: Path) -> Path:
     """dj-stripe and gunicorn from PyPI; the directory of the environment. Raises PeerMissing."""
-    directory = home / "dj_stripe"
-    ready = directory / ".ready"
-    if not ready.exists():
-        _run(sys.executable, "-m", "venv", directory)
-        requirements = HERE / "dj_stripe" / "requirements.txt"
-        _run(directory / "bin" / "pip", "install", "--quiet", "--requirement", requirements)
-        ready.touch()
+    directory, lock = home / "dj_stripe", HERE / "dj_stripe" / "requirements.lock"
+    if not _is_installed(directory, lock):
+        _run(sys.executable, "-m", "venv", "--clear", directory)
+        pip = directory / "bin" / "pip"
+        _run(pip, "install", "--quiet", "--require-hashes", "--requirement", lock)
+        _note_installed(directory, lock)
     return directory
+
+
+def _is_installed(directory: Path, lock: Path) -> bool:
+    noted = directory / ".installed"
+    return noted.exists() and noted.read_bytes() == lock.read_bytes()
+
+
+def _note_installed(directory: Path, lock: Path) -> None:
+    shutil.copy(lock, directory / ".installed")
 
 
 @contextmanager
