@@ -26,7 +26,8 @@ import uvloop
 from adapters.http import server
 from ports.unit_of_work import StorageUnavailable
 from sandbox import platform
-from sandbox.platform import AlreadyRunning, Options
+from sandbox.ownership import AlreadyRunning
+from sandbox.platform import Options
 from sandbox.scenarios.playing import SCENARIOS, play
 from sandbox.servers import ServerError
 from service.settings import SettingsError

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import fcntl
 import logging
-import os
 import secrets
 import socket
 import time
@@ -18,11 +17,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
 import httpx
 from aio_pika.exceptions import AMQPError
 from dependency_injector import providers
@@ -37,6 +34,7 @@ from sandbox.gateway.identity import Identity
 from sandbox.gateway.pages import Pages
 from sandbox.in_process_bus import InProcessBus
 from sandbox.line import Line, line_to
+from sandbox.ownership import AlreadyRunning, owned
 from sandbox.servers import ServerError
 from sandbox.stripe.__main__ import DELIVERIES_AT_ONCE
 from sandbox.stripe.server import StripeSandbox
@@ -49,14 +47,6 @@ _DEVELOPMENT: Final = "http://localhost:5173"
 # How Stripe knows our endpoint again after a restart, whatever its port is then.
 _ENDPOINT: Final = "Payments"
 _PATIENCE: Final = 60.0  # seconds for a server of ours to answer
-# Of one database; any number will do that nobody else takes: "sandbox" in ASCII.
-_LOCK: Final = 0x73616E64626F78
-_HOLDER: Final = (
-    "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid)"
-    " WHERE locktype = 'advisory' AND granted AND database ="
-    " (SELECT oid FROM pg_database WHERE datname = current_database())"
-    " AND (classid::bigint << 32) + objid::bigint = $1"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +85,6 @@ class Platform:
     broker_line: Line | None = None
 
 
-class AlreadyRunning(Exception):
-    """Another sandbox works on the same data, or on the same database."""
-
-
 class StripesClock:
     """The service's clock, by which time at Stripe passes for the service too."""
 
@@ -114,15 +100,19 @@ class StripesClock:
 async def start(options: Options) -> AsyncIterator[Platform]:
     """Start everything; what was found is said on the way.
 
-    Raises AlreadyRunning, ServerError for a private server that does not start, and what the
-    service's own commands raise.
+    Raises AlreadyRunning, ServerError for a server that does not start or cannot be used, and what
+    the service's own commands raise.
     """
     async with AsyncExitStack() as running:
-        state = _state_folder(options)
-        running.enter_context(_alone_in(state))
+        running.enter_context(_alone_in(options.data))
         given_database, given_broker = await backing.found(
             options.environment, options.data, options.say, running
         )
+        given = bool(options.environment.get("DATABASE_URL"))
+        if given:
+            settings.load("migrate", {"DATABASE_URL": given_database})  # says what is wrong with it
+        mark = await running.enter_async_context(owned(given_database, options.data, given=given))
+        state = _state_folder(options, mark)
         database_url, broker_url = given_database, given_broker
         lines: dict[str, Line] = {}
         if options.severable:
@@ -143,9 +133,7 @@ async def start(options: Options) -> AsyncIterator[Platform]:
             "RABBITMQ_URL": broker_url or f"amqp://{IN_PROCESS}",
             "LOG_LEVEL": options.environment.get("LOG_LEVEL", "warning"),
         }
-        migrating = settings.load("migrate", environment)
-        await running.enter_async_context(_alone_on(given_database, options.data))
-        await asyncio.to_thread(wiring.migrate, migrating)
+        await asyncio.to_thread(wiring.migrate, settings.load("migrate", environment))
         container = wiring.Container(settings=settings.load("serve", environment))
         container.clock.override(providers.Object(StripesClock(stripe)))
         await container.sync_catalog()()
@@ -193,17 +181,16 @@ def _settings(stripe: StripeSandbox, gateway: str, origins: Sequence[str]) -> di
     }
 
 
-def _state_folder(options: Options) -> Path:
+def _state_folder(options: Options, mark: str) -> Path:
     """Where Stripe and the users service remember: they belong to one database each."""
-    given = options.environment.get("DATABASE_URL")
-    name = sha256(given.encode()).hexdigest()[:12] if given else "private"
-    folder = options.data / "state" / name
+    folder = options.data / "state" / mark
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -212,36 +199,6 @@ def _alone_in(folder: Path) -> Iterator[None]:
                 f"another sandbox works on {folder}: stop it, or choose another folder with --data"
             ) from None
         yield
-
-
-@asynccontextmanager
-async def _alone_on(database_url: str, data: Path) -> AsyncIterator[None]:
-    """Hold a database for this sandbox: another one's Stripe would know nothing of its rows."""
-    who = f"payments sandbox, pid {os.getpid()} on {socket.gethostname()}, {data}"
-    try:
-        connection = await asyncpg.connect(
-            database_url.replace("+asyncpg", ""),
-            timeout=_PATIENCE,
-            # PostgreSQL keeps so many bytes of a name.
-            server_settings={"application_name": who.encode("ascii", "replace")[:63].decode()},
-        )
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise ServerError(
-            f"the database cannot be used: {error!r}. Set DATABASE_URL to one that can, or unset "
-            "it for a private one"
-        ) from None
-    try:
-        if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
-            holder = await connection.fetchval(_HOLDER, _LOCK)
-            raise AlreadyRunning(
-                f"another sandbox works on this database ({holder}): stop it, or set DATABASE_URL "
-                "to another one"
-            )
-        yield
-    finally:
-        # Gone already where the server is, and the lock with it.
-        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            await connection.close(timeout=_PATIENCE)
 
 
 async def _stripe(options: Options, state: Path, running: AsyncExitStack) -> StripeSandbox:

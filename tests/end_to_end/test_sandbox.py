@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import aio_pika
+import asyncpg
 import httpx
 import psutil
 import pytest
@@ -24,7 +25,7 @@ from sandbox import platform
 from sandbox.platform import Options
 from sandbox.scenarios.agreement import disagreements
 from sandbox.users_service import QUEUE
-from tests.end_to_end.processes import PAYMENTS
+from tests.end_to_end.processes import PAYMENTS, run
 
 PATIENCE = 120.0  # seconds
 
@@ -120,8 +121,11 @@ async def test_it_starts_on_what_it_is_given_and_goes_on_after_a_restart(
     given = {"DATABASE_URL": database_url, "RABBITMQ_URL": broker}
     async with running(tmp_path, **given) as sandbox:
         said = "".join(sandbox.said)
-        assert "database: the one of DATABASE_URL" in said
-        assert "broker: the one of RABBITMQ_URL" in said
+        at = httpx.URL(database_url)
+        named = f"{at.path[1:]} on {at.host}, port {at.port}"
+        assert f"database: the one of DATABASE_URL, {named}" in said
+        at = httpx.URL(broker)
+        assert f"broker: the one of RABBITMQ_URL, / on {at.host}, port {at.port}" in said
         assert "stripe: a stand-in at http://127.0.0.1:" in said
         async with httpx.AsyncClient(base_url=sandbox.address, timeout=30) as browser:
             await _subscribe(browser)
@@ -342,6 +346,19 @@ async def test_two_do_not_share_a_database(database_url: str, tmp_path: Path) ->
         assert await sandbox.end() == 0
     status, told = await play("decline", "--data", str(tmp_path / "other"), **given)
     assert status == 0, told
+
+
+async def test_the_database_of_a_service_is_left_to_it(database_url: str, tmp_path: Path) -> None:
+    """Its webhooks and its messages are not the sandbox's to work off, wherever the URL leads."""
+    status, said = await run({"DATABASE_URL": database_url}, "migrate")
+    assert status == 0, said
+    service = await asyncpg.connect(database_url, server_settings={"application_name": "payments"})
+    sandbox = await start("--data", str(tmp_path), DATABASE_URL=database_url)
+    output = (await sandbox.communicate())[0].decode()
+    await service.close()
+    assert sandbox.returncode == 1
+    assert "not for a sandbox: connected to it is payments" in output
+    assert "Traceback" not in output
 
 
 async def test_an_interrupted_scenario_cleans_up(database_url: str, tmp_path: Path) -> None:
