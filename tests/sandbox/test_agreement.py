@@ -85,7 +85,7 @@ async def test_each_side_is_compared(stage: Stage, said: list[str]) -> None:
     }
     # The worker would mend some of this by itself.
     kept = ["subscriptions", "outbox_events", "stripe_webhook_events", "paid_invoices"]
-    stage.platform.serving.cancel()
+    stage.platform.parts["the service"].cancel()
     for table in kept:
         await _in_tables(stage, f"CREATE TABLE kept_{table} AS TABLE payments.{table}")
 
