@@ -38,8 +38,8 @@ setup: $(STAMP) ## Create .venv and install the locked dependencies
 
 run: $(STAMP) ## Start everything on this machine and say where to open it
 	@if $(HAVE_NODE); then $(MAKE) --no-print-directory --silent web \
-		|| echo "The page could not be built: a small one of the sandbox's own is shown."; \
-	else echo "The page is not built, since $(NO_NODE): a small one of the sandbox's own is shown."; fi
+		|| echo "The page could not be built."; \
+	else echo "The page is not built, since $(NO_NODE)."; fi
 	@$(BIN)/python -m sandbox
 
 bench: $(STAMP) ## Measure everything (15 min); ARGS=--short: coarsely (1 min), ARGS=--profile: step by step

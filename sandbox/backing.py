@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from sandbox.servers import (
     PrivatePostgres,
@@ -57,7 +58,7 @@ async def _together(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) 
 
 async def _database(given: str | None, data: Path, say: Say, running: AsyncExitStack) -> str:
     if given:
-        say("database", "the one of DATABASE_URL")
+        say("database", f"the one of DATABASE_URL, {_where(given, 5432)}")
         return given
     server = PrivatePostgres(data / "postgresql")
     await _start(server, running)
@@ -70,7 +71,7 @@ async def _broker(given: str | None, data: Path, say: Say, running: AsyncExitSta
         say("broker", "an in-process bus, as RABBITMQ_URL says")
         return None
     if given:
-        say("broker", "the one of RABBITMQ_URL")
+        say("broker", f"the one of RABBITMQ_URL, {_where(given, 5671 if _tls(given) else 5672)}")
         return given
     if find_rabbitmq_server() is None:
         say("broker", "an in-process bus, since no rabbitmq-server is installed")
@@ -79,6 +80,22 @@ async def _broker(given: str | None, data: Path, say: Say, running: AsyncExitSta
     await _start(server, running)
     say("broker", f"a private RabbitMQ on port {server.port}")
     return server.url
+
+
+def _where(url: str, usual_port: int) -> str:
+    """Which one a URL means, as far as anybody may read: its name, host and port."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    try:
+        host, port = query.get("host") or parts.hostname, query.get("port") or parts.port
+    except ValueError:
+        host, port = None, None  # who uses it says what is wrong with it
+    name = parts.path.removeprefix("/") or "/"
+    return f"{name} on {host or 'this machine'}, port {port or usual_port}"
+
+
+def _tls(url: str) -> bool:
+    return url.startswith("amqps:")
 
 
 async def _start(server: PrivateServer, running: AsyncExitStack) -> None:

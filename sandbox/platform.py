@@ -10,19 +10,17 @@ import asyncio
 import contextlib
 import fcntl
 import logging
-import os
 import secrets
 import socket
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
 import httpx
 from aio_pika.exceptions import AMQPError
 from dependency_injector import providers
@@ -37,6 +35,7 @@ from sandbox.gateway.identity import Identity
 from sandbox.gateway.pages import Pages
 from sandbox.in_process_bus import InProcessBus
 from sandbox.line import Line, line_to
+from sandbox.ownership import AlreadyRunning, owned
 from sandbox.servers import ServerError
 from sandbox.stripe.__main__ import DELIVERIES_AT_ONCE
 from sandbox.stripe.server import StripeSandbox
@@ -49,14 +48,6 @@ _DEVELOPMENT: Final = "http://localhost:5173"
 # How Stripe knows our endpoint again after a restart, whatever its port is then.
 _ENDPOINT: Final = "Payments"
 _PATIENCE: Final = 60.0  # seconds for a server of ours to answer
-# Of one database; any number will do that nobody else takes: "sandbox" in ASCII.
-_LOCK: Final = 0x73616E64626F78
-_HOLDER: Final = (
-    "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid)"
-    " WHERE locktype = 'advisory' AND granted AND database ="
-    " (SELECT oid FROM pg_database WHERE datname = current_database())"
-    " AND (classid::bigint << 32) + objid::bigint = $1"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +56,9 @@ class Options:
 
     Everything written lies below `data`. Of `environment` only DATABASE_URL, RABBITMQ_URL (which
     may be "in-process") and LOG_LEVEL are read. Ports are the first ones tried; 0 takes any. What
-    is `passing` leaves nothing behind but rows in a database that was given; what is `severable`
-    can lose its database and its broker. `say` is told what was found, `heard` every message, and
+    is `passing` leaves nothing behind but rows in a database and the exchange on a broker that were
+    given, and where it was killed, for a day, its queues there; what is `severable` can lose its
+    database and its broker. `say` is told what was found, `heard` every message, and
     `seen` everything Stripe answers and sends.
     """
 
@@ -83,20 +75,22 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
-    """What runs. `address` is the gateway's; `broker_url` is None on the in-process bus."""
+    """What runs.
+
+    `address` is the gateway's; `broker_url` and `queue`, which is the users service's, are None on
+    the in-process bus. `environment` are the service's settings. `parts` run until they are left.
+    """
 
     address: str
     stripe: StripeSandbox
     users: UsersService
     database_url: str
     broker_url: str | None
-    serving: asyncio.Task[None]
+    queue: str | None
+    environment: Mapping[str, str]
+    parts: Mapping[str, asyncio.Task[None]]
     database_line: Line | None = None
     broker_line: Line | None = None
-
-
-class AlreadyRunning(Exception):
-    """Another sandbox works on the same data, or on the same database."""
 
 
 class StripesClock:
@@ -114,15 +108,19 @@ class StripesClock:
 async def start(options: Options) -> AsyncIterator[Platform]:
     """Start everything; what was found is said on the way.
 
-    Raises AlreadyRunning, ServerError for a private server that does not start, and what the
-    service's own commands raise.
+    Raises AlreadyRunning, ServerError for a server that does not start or cannot be used, and what
+    the service's own commands raise.
     """
     async with AsyncExitStack() as running:
-        state = _state_folder(options)
-        running.enter_context(_alone_in(state))
+        running.enter_context(_alone_in(options.data))
         given_database, given_broker = await backing.found(
             options.environment, options.data, options.say, running
         )
+        given = bool(options.environment.get("DATABASE_URL"))
+        if given:
+            settings.load("migrate", {"DATABASE_URL": given_database})  # says what is wrong with it
+        mark = await running.enter_async_context(owned(given_database, options.data, given=given))
+        state = _state_folder(options, mark)
         database_url, broker_url = given_database, given_broker
         lines: dict[str, Line] = {}
         if options.severable:
@@ -135,46 +133,57 @@ async def start(options: Options) -> AsyncIterator[Platform]:
             )
         stripe = await _stripe(options, state, running)
         users = _users(options, state, running)
+        key = state / "identity.pem"
+        with _reading(key):
+            signing = Identity(None if options.passing else key)
         port, service_port = _free_port(options.port), _free_port(0)
         address, service = f"http://{HOST}:{port}", f"http://{HOST}:{service_port}"
         origins = (address, f"http://localhost:{port}", _DEVELOPMENT)
-        environment = _settings(stripe, address, origins) | {
-            "DATABASE_URL": database_url,
-            "RABBITMQ_URL": broker_url or f"amqp://{IN_PROCESS}",
+        told = _settings(stripe, address, origins) | {
             "LOG_LEVEL": options.environment.get("LOG_LEVEL", "warning"),
         }
-        migrating = settings.load("migrate", environment)
-        await running.enter_async_context(_alone_on(given_database, options.data))
-        await asyncio.to_thread(wiring.migrate, migrating)
+        environment = told | {
+            "DATABASE_URL": database_url,
+            "RABBITMQ_URL": broker_url or f"amqp://{IN_PROCESS}",
+        }
+        await asyncio.to_thread(wiring.migrate, settings.load("migrate", environment))
         container = wiring.Container(settings=settings.load("serve", environment))
         container.clock.override(providers.Object(StripesClock(stripe)))
         await container.sync_catalog()()
+        queue = None
         if broker_url is None:
             container.event_publisher.override(providers.Object(InProcessBus(users)))
         else:
-            await _consume(_consumer(options, broker_url, users), running)
+            queue = _queue(options, mark)
+            consumer = Consumer(broker_url, users, queue=queue, temporary=options.passing)
+            await _consume(consumer, running)
         stripe.listen(f"{service}/api/payments/webhook", *sorted(HANDLED_TYPES), name=_ENDPOINT)
         serving = await _serve(container, service_port, running, severable=options.severable)
         await _until_answered(f"{service}/health/ready", serving)
-        gateway = create_gateway(
-            Identity(None if options.passing else state / "identity.pem"),
-            service,
-            stripe,
-            users,
-            origins,
-            Pages(stripe.url),
-        )
+        pages = Pages(stripe.url)
+        options.say("page", pages.which)
+        gateway = create_gateway(signing, service, stripe, users, origins, pages)
         stop = asyncio.Event()
         gatekeeping = asyncio.create_task(server.serve(gateway, HOST, port, stop))
         running.push_async_callback(_stop, stop, gatekeeping)
         await _until_answered(f"{address}/session", gatekeeping)
+        # First of all, or time would go on while nobody takes webhooks any more.
+        running.callback(stripe.rest)
         yield Platform(
             address=address,
             stripe=stripe,
             users=users,
             database_url=given_database,
             broker_url=given_broker,
-            serving=serving,
+            queue=queue,
+            environment=told
+            | {"DATABASE_URL": given_database}
+            | ({} if given_broker is None else {"RABBITMQ_URL": given_broker}),
+            parts={
+                "the service": serving,
+                "the gateway": gatekeeping,
+                "the stand-in for Stripe": stripe.living,
+            },
             **lines,
         )
 
@@ -193,18 +202,41 @@ def _settings(stripe: StripeSandbox, gateway: str, origins: Sequence[str]) -> di
     }
 
 
-def _state_folder(options: Options) -> Path:
+def _state_folder(options: Options, mark: str) -> Path:
     """Where Stripe and the users service remember: they belong to one database each."""
-    given = options.environment.get("DATABASE_URL")
-    name = sha256(given.encode()).hexdigest()[:12] if given else "private"
-    folder = options.data / "state" / name
+    folder = options.data / "state" / mark
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 @contextlib.contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Say which folder it is that cannot be written to. Raises ServerError."""
+    try:
+        yield
+    except OSError as error:
+        raise ServerError(
+            f"{folder} cannot be written to ({error.strerror}): choose another folder with --data"
+        ) from error
+
+
+@contextlib.contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Say which file of an earlier run it is that cannot be read. Raises ServerError."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, sqlite3.Error) as error:
+        raise ServerError(
+            f"{file} cannot be used ({error!r}): remove this file to begin anew"
+        ) from error
+
+
+@contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    with (folder / "lock").open("wb") as lock:
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("wb")
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -214,49 +246,21 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
-@asynccontextmanager
-async def _alone_on(database_url: str, data: Path) -> AsyncIterator[None]:
-    """Hold a database for this sandbox: another one's Stripe would know nothing of its rows."""
-    who = f"payments sandbox, pid {os.getpid()} on {socket.gethostname()}, {data}"
-    try:
-        connection = await asyncpg.connect(
-            database_url.replace("+asyncpg", ""),
-            timeout=_PATIENCE,
-            # PostgreSQL keeps so many bytes of a name.
-            server_settings={"application_name": who.encode("ascii", "replace")[:63].decode()},
-        )
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise ServerError(
-            f"the database cannot be used: {error!r}. Set DATABASE_URL to one that can, or unset "
-            "it for a private one"
-        ) from None
-    try:
-        if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
-            holder = await connection.fetchval(_HOLDER, _LOCK)
-            raise AlreadyRunning(
-                f"another sandbox works on this database ({holder}): stop it, or set DATABASE_URL "
-                "to another one"
-            )
-        yield
-    finally:
-        # Gone already where the server is, and the lock with it.
-        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            await connection.close(timeout=_PATIENCE)
-
-
 async def _stripe(options: Options, state: Path, running: AsyncExitStack) -> StripeSandbox:
     def signing_time() -> float:
         return stripe.clock.exact()
 
+    file = state / "stripe.json"
     stripe = StripeSandbox(
         # A fresh seed, since whoever has seen the ids of an earlier run would take these for it.
         seed=secrets.token_hex(8),
-        data=None if options.passing else state / "stripe.json",
+        data=None if options.passing else file,
         signing_time=signing_time,
         deliveries_at_once=DELIVERIES_AT_ONCE,
         inspect=options.seen,
     )
-    await stripe.start(_free_port(options.stripe_port))
+    with _reading(file):
+        await stripe.start(_free_port(options.stripe_port))
     running.push_async_callback(stripe.stop)
     options.say("stripe", f"a stand-in at {stripe.url} (its control panel: {stripe.url}/sandbox)")
     return stripe
@@ -265,16 +269,19 @@ async def _stripe(options: Options, state: Path, running: AsyncExitStack) -> Str
 def _users(options: Options, state: Path, running: AsyncExitStack) -> UsersService:
     if options.passing:
         return UsersService(options.heard)
-    records = Records(state / "users.sqlite")
-    running.callback(records.close)
-    return UsersService(options.heard, records)
+    file = state / "users.sqlite"
+    with _reading(file):
+        records = Records(file)
+        running.callback(records.close)
+        return UsersService(options.heard, records)
 
 
-def _consumer(options: Options, url: str, users: UsersService) -> Consumer:
+def _queue(options: Options, mark: str) -> str:
+    """A private broker has one users service; a given one may have that of another sandbox, too."""
     if options.passing:
-        queue = f"{users_service.QUEUE}.{secrets.token_hex(4)}"
-        return Consumer(url, users, queue=queue, temporary=True)
-    return Consumer(url, users)
+        return f"{users_service.QUEUE}.{secrets.token_hex(4)}"
+    given = options.environment.get("RABBITMQ_URL")
+    return f"{users_service.QUEUE}.{mark}" if given else users_service.QUEUE
 
 
 async def _consume(consumer: Consumer, running: AsyncExitStack) -> None:
@@ -304,9 +311,11 @@ async def _serve(
 
 
 async def _stop(stop: asyncio.Event, task: asyncio.Task[None]) -> None:
+    ended_by_itself = task.done()
     stop.set()
     await asyncio.wait({task})
-    if not task.cancelled():
+    # Of that, whoever watches the parts has been told.
+    if not ended_by_itself and not task.cancelled():
         task.result()
 
 
@@ -317,12 +326,12 @@ async def _until_answered(url: str, task: asyncio.Task[None]) -> None:
         while True:
             if task.done():
                 task.result()
-                raise RuntimeError(f"{url} ended before it was ready")
+                raise ServerError(f"{url} ended before it was ready")
             with contextlib.suppress(httpx.TransportError):
                 if (await client.get(url)).is_success:
                     return
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{url} is not ready after {_PATIENCE:.0f} s")
+                raise ServerError(f"{url} is not ready after {_PATIENCE:.0f} s")
             await asyncio.sleep(0.02)  # there is nothing to wait on before the port is open
 
 
@@ -330,7 +339,8 @@ def _free_port(first: int) -> int:
     """The first free port from this one on, or any where it is 0."""
     # Linux gives outgoing connections ports from 32768 on, which might take one meanwhile.
     first = first or 20000 + secrets.randbelow(10000)
-    for port in range(first, first + 1000):
+    last = min(first + 999, 65535)
+    for port in range(first, last + 1):
         with contextlib.suppress(OSError), socket.create_server((HOST, port)):
             return port
-    raise ServerError(f"no port from {first} to {first + 999} is free: free one, or set --port")
+    raise ServerError(f"no port from {first} to {last} is free: free one, or set --port")

@@ -3,8 +3,9 @@
 It knows nothing but the messages: no code, no table and no call of Payments. What a consumer
 owes them is in `UsersView.apply`: ignore a repeat, refuse a gap, take a snapshot over whatever was
 missed before it, and grant access to a user while any of their subscriptions grants it. What a
-message changed is written down, the version with the status in one row, before the message is
-acknowledged: after a crash it comes again, as a repeat.
+message changes is written down, the version with the status in one row, before it is believed, and
+believed before the message is acknowledged: after a crash it comes again, as a repeat, and what
+cannot be written down is tried again before anything that follows.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ log = structlog.get_logger(__name__)
 
 EXCHANGE = "payments.events"
 QUEUE = "users.payments"
+
+# Seconds until a message is tried again that could not be kept.
+_RETRY_SECONDS = 0.5
+# Milliseconds after which the broker removes what a consumer that was killed left behind.
+_TEMPORARY_MS = 24 * 60 * 60 * 1000
 
 GRANTING = frozenset({"trialing", "active", "past_due"})
 
@@ -55,6 +61,14 @@ class SubscriptionView:
     access_until: str | None = None
 
 
+class News(msgspec.Struct, frozen=True):
+    """What a message makes of a subscription."""
+
+    user: str
+    subscription: str
+    view: SubscriptionView
+
+
 @dataclass(slots=True)
 class UsersView:
     """Every user's subscriptions, by the messages alone."""
@@ -63,25 +77,35 @@ class UsersView:
     repeats: int = 0
 
     def apply(self, message: Mapping[str, Any]) -> bool:
-        """Take a message in; False where it is a repeat. Raises GapError.
+        """Take a message in; False where it is a repeat. Raises GapError."""
+        news = self.news_of(message)
+        if news is not None:
+            self.believe(news)
+        return news is not None
 
-        What a gap hides comes with the next snapshot, for which `payments republish` asks.
+    def believe(self, news: News) -> None:
+        """Take in what a message told."""
+        self.users.setdefault(news.user, {})[news.subscription] = news.view
+
+    def news_of(self, message: Mapping[str, Any]) -> News | None:
+        """What a message tells, which is not believed yet; None where it is a repeat.
+
+        What a gap hides comes with the next snapshot, for which `payments republish` asks. Raises
+        GapError, and ValueError, LookupError or TypeError for what is no message.
         """
         data = message["data"]
         user, subscription = data["userId"], data["subscriptionId"]
-        # What is refused half-way must leave nothing behind: only a copy is changed.
         view = replace(self.users.get(user, {}).get(subscription, SubscriptionView()))
         version = int(message["sequence"])
         if message["type"] == "payments.subscription.snapshot.v1":
             if version < view.version:  # a late repeat of an old one
                 self.repeats += 1
-                return False
+                return None
             view.status, view.plan, view.interval = data["status"], data["plan"], data["interval"]
-            self._keep(user, subscription, view, version, data["accessUntil"])
-            return True
+            return _news(user, subscription, view, version, data["accessUntil"])
         if version <= view.version:
             self.repeats += 1
-            return False
+            return None
         if version != view.version + 1:
             raise GapError(f"{subscription}: version {version} came after {view.version}")
         match message["type"]:
@@ -94,22 +118,7 @@ class UsersView:
                 view.plan, view.interval = data["newPlan"], data["newInterval"]
             case _:
                 pass  # no other message says anything that is kept here
-        self._keep(user, subscription, view, version, data["accessUntil"])
-        return True
-
-    def _keep(
-        self,
-        user: str,
-        subscription: str,
-        view: SubscriptionView,
-        version: int,
-        access_until: str | None,
-    ) -> None:
-        view.version, view.access_until = version, access_until
-        told = msgspec.to_builtins({user: {subscription: view}})
-        # Raises ValidationError where a message had something else in the place of a word.
-        kept = msgspec.convert(told, dict[str, dict[str, SubscriptionView]])
-        self.users.setdefault(user, {}).update(kept[user])
+        return _news(user, subscription, view, version, data["accessUntil"])
 
     def status_of(self, subscription_id: str) -> str:
         """The status of one subscription."""
@@ -129,6 +138,23 @@ class UsersView:
         )
 
 
+def _news(
+    user: str, subscription: str, view: SubscriptionView, version: int, access_until: str | None
+) -> News:
+    view.version, view.access_until = version, access_until
+    # Raises ValidationError where a message had something else in the place of a word.
+    return msgspec.convert(msgspec.to_builtins(News(user, subscription, view)), News)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was refused, and whom it is about, as far as that can be read."""
+
+    reason: str
+    user: str | None = None
+    subscription: str | None = None
+
+
 class Records:
     """The view on disk: one row for each subscription."""
 
@@ -140,7 +166,10 @@ class Records:
             " version INTEGER NOT NULL, status TEXT NOT NULL, plan TEXT, interval TEXT,"
             " access_until TEXT)"
         )
-        self._file.execute("CREATE TABLE IF NOT EXISTS dead_letters (reason TEXT, body BLOB)")
+        self._file.execute(
+            "CREATE TABLE IF NOT EXISTS dead_letters"
+            " (reason TEXT, user TEXT, subscription TEXT, body BLOB)"
+        )
 
     def load(self) -> UsersView:
         """Everything that was kept."""
@@ -151,21 +180,25 @@ class Records:
                 view.users.setdefault(user, {})[subscription] = SubscriptionView(*kept)
         return view
 
-    def keep(self, user: str, subscription: str, view: SubscriptionView) -> None:
+    def keep(self, news: News) -> None:
         """Return once this is on disk."""
         self._file.execute(
             "INSERT OR REPLACE INTO subscriptions VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (subscription, user, *astuple(view)),
+            (news.subscription, news.user, *astuple(news.view)),
         )
 
-    def dead_letters(self) -> list[str]:
-        """Why messages were refused, the oldest first."""
-        with closing(self._file.execute("SELECT reason FROM dead_letters ORDER BY rowid")) as found:
-            return [reason for (reason,) in found]
+    def dead_letters(self) -> list[DeadLetter]:
+        """What was refused, the oldest first."""
+        rows = "SELECT reason, user, subscription FROM dead_letters ORDER BY rowid"
+        with closing(self._file.execute(rows)) as found:
+            return [DeadLetter(*row) for row in found]
 
-    def bury(self, reason: str, body: bytes) -> None:
+    def bury(self, letter: DeadLetter, body: bytes) -> None:
         """Return once a message that was refused is on disk."""
-        self._file.execute("INSERT INTO dead_letters VALUES (?, ?)", (reason, body))
+        self._file.execute(
+            "INSERT INTO dead_letters VALUES (?, ?, ?, ?)",
+            (letter.reason, letter.user, letter.subscription, body),
+        )
 
     def close(self) -> None:
         """Let go of the file."""
@@ -175,7 +208,7 @@ class Records:
 class UsersService:
     """Takes messages in, from wherever they come, and tells who waits for them.
 
-    `dead_letters` says of every message that was refused why it was.
+    `dead_letters` are the messages that were refused.
     """
 
     def __init__(
@@ -188,48 +221,70 @@ class UsersService:
         self._changed = asyncio.Condition()
 
     async def take(self, body: bytes) -> None:
-        """Take one message in. Raises RefusedError, of which a note has been made."""
+        """Take one message in.
+
+        Raises RefusedError, of which a note has been made, and what the records raise: then nothing
+        has changed, and the message can be given again.
+        """
         async with self._changed:
+            message: Any = None
             try:
-                message, news = self._apply(body)
+                message = _read(body)
+                news = self._news_of(message)
             except RefusedError as error:
-                self._bury(str(error), body)
-                raise
-            finally:
+                self._bury(_letter(str(error), message), body)
                 self._changed.notify_all()
-            if news:
-                self._keep(message["data"])
-                self._heard(message)
+                raise
+            if news is None:
+                return
+            if self._records is not None:
+                self._records.keep(news)
+            self.view.believe(news)
+            self._changed.notify_all()
+            self._heard(message)
 
     async def until(self, condition: Callable[[UsersView], bool], seconds: float) -> None:
         """Return once the condition holds. Raises TimeoutError after this many seconds."""
         async with asyncio.timeout(seconds), self._changed:
             await self._changed.wait_for(lambda: condition(self.view))
 
-    def _apply(self, body: bytes) -> tuple[Mapping[str, Any], bool]:
+    def _news_of(self, message: Any) -> News | None:
         try:
-            message = json.loads(body)
-            return message, self.view.apply(message)
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            return self.view.news_of(message)
+        except (ValueError, LookupError, TypeError) as error:
             raise MalformedError(f"no message of Payments: {error!r}") from error
 
-    def _bury(self, reason: str, body: bytes) -> None:
-        log.warning("message_refused", error=reason)
-        self.dead_letters.append(reason)
+    def _bury(self, letter: DeadLetter, body: bytes) -> None:
+        log.warning("message_refused", error=letter.reason)
         if self._records is not None:
-            self._records.bury(reason, body)
+            self._records.bury(letter, body)
+        self.dead_letters.append(letter)
 
-    def _keep(self, data: Mapping[str, Any]) -> None:
-        if self._records is not None:
-            user, subscription = data["userId"], data["subscriptionId"]
-            self._records.keep(user, subscription, self.view.users[user][subscription])
+
+def _read(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise MalformedError(f"no message of Payments: {error!r}") from error
+
+
+def _letter(reason: str, message: Any) -> DeadLetter:
+    data = message.get("data") if isinstance(message, dict) else None
+    told = data if isinstance(data, dict) else {}
+    user, subscription = (
+        found if isinstance(found := told.get(name), str) else None
+        for name in ("userId", "subscriptionId")
+    )
+    return DeadLetter(reason, user, subscription)
 
 
 class Consumer:
     """Feeds a users service from a quorum queue of its own.
 
-    What it refuses goes to a dead-letter queue instead of around in circles. Its queues stay when
-    it goes, so that nothing is missed, unless they are `temporary`.
+    What it refuses goes to a dead-letter queue instead of around in circles. What fails otherwise
+    is tried again until it works, and whatever follows waits: back in the queue it would come after
+    what was sent ahead, which would be a gap then. Its queues stay when it goes, so that nothing is
+    missed, unless they are `temporary`: then they are gone with it, or a day after it was killed.
     """
 
     def __init__(
@@ -240,6 +295,7 @@ class Consumer:
         self._queue = queue
         self._temporary = temporary
         self._connection: aio_pika.abc.AbstractRobustConnection | None = None
+        self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         self._connection = await aio_pika.connect_robust(self._url, reconnect_interval=0.5)
@@ -247,17 +303,23 @@ class Consumer:
         await channel.set_qos(prefetch_count=100)
         events = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
         dead = await channel.declare_exchange(
-            f"{self._queue}.dead", aio_pika.ExchangeType.FANOUT, durable=True
+            f"{self._queue}.dead",
+            aio_pika.ExchangeType.FANOUT,
+            durable=True,
+            auto_delete=self._temporary,
         )
+        kind: dict[str, Any] = {"x-queue-type": "quorum"}
+        if self._temporary:
+            kind["x-expires"] = _TEMPORARY_MS
         dead_queue = await channel.declare_queue(
-            f"{self._queue}.dead", durable=True, arguments={"x-queue-type": "quorum"}
+            f"{self._queue}.dead", durable=True, arguments=kind
         )
         await dead_queue.bind(dead)
         queue = await channel.declare_queue(
             self._queue,
             durable=True,
             arguments={
-                "x-queue-type": "quorum",
+                **kind,
                 "x-dead-letter-exchange": f"{self._queue}.dead",
                 # Order matters to us, so only one consumer at a time may have the queue.
                 "x-single-active-consumer": True,
@@ -280,8 +342,8 @@ class Consumer:
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         try:
-            async with message.process(requeue=False):
-                await self._users.take(message.body)
+            async with self._turn, message.process(requeue=False):
+                await self._until_taken(message.body)
         except RefusedError:
             pass  # the broker has it among the dead letters now
         except (
@@ -290,3 +352,13 @@ class Consumer:
             ConnectionError,
         ):
             pass  # the broker has gone before it heard of it, and sends the message again
+
+    async def _until_taken(self, body: bytes) -> None:
+        while True:
+            try:
+                return await self._users.take(body)
+            except RefusedError:
+                raise
+            except Exception as error:  # whatever it is, the message is not at fault
+                log.warning("message_not_kept", error=repr(error))
+            await asyncio.sleep(_RETRY_SECONDS)

@@ -31,7 +31,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 
 def stop_on_signal() -> asyncio.Event:
-    """An event that SIGTERM or SIGINT sets."""
+    """An event that SIGTERM or SIGINT sets, and SIGHUP, which the end of a terminal sends."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -39,7 +39,10 @@ def stop_on_signal() -> asyncio.Event:
         log.info("stopping", signal=name.name)
         stop.set()
 
-    for name in (signal.SIGTERM, signal.SIGINT):
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # Whoever started it with `nohup` wants it to outlive the terminal.
+        if name is signal.SIGHUP and signal.getsignal(name) is signal.SIG_IGN:
+            continue
         loop.add_signal_handler(name, end, name)
     return stop
 

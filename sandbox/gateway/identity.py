@@ -47,7 +47,10 @@ def find(user: str) -> User | None:
 
 
 class Identity:
-    """Issues tokens and reads them again. The key is kept in a file, if one is named."""
+    """Issues tokens and reads them again. The key is kept in a file, if one is named.
+
+    Raises ValueError where there is something else in that file.
+    """
 
     def __init__(self, key_file: Path | None = None) -> None:
         self._key = _key(key_file)
@@ -92,7 +95,8 @@ class Identity:
 def _key(file: Path | None) -> rsa.RSAPrivateKey:
     if file is not None and file.exists():
         key = serialization.load_pem_private_key(file.read_bytes(), password=None)
-        assert isinstance(key, rsa.RSAPrivateKey), f"{file} was written by us"
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise ValueError("it is not the key that was written here")
         return key
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     if file is not None:

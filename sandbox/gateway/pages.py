@@ -20,12 +20,23 @@ class Pages:
         self._built = built
         self._policy = content_security_policy(stripe)
 
+    @property
+    def which(self) -> str:
+        """Which page this is, for people."""
+        if self._is_built:
+            return f"the one that was built in {self._built}"
+        return "a small one of the sandbox's own, since none was built (make web)"
+
+    @property
+    def _is_built(self) -> bool:
+        return (self._built / "index.html").is_file()
+
     def answer(self, path: str) -> Response[bytes]:
         """The file at a path, or the page itself where the path is one of the page's own views.
 
         Raises NotFoundException for a file that is not there.
         """
-        root = (self._built if (self._built / "index.html").is_file() else OWN).resolve()
+        root = (self._built if self._is_built else OWN).resolve()
         file = (root / path.lstrip("/")).resolve()
         if not (file.is_file() and file.is_relative_to(root)):
             if "." in path.rpartition("/")[2]:

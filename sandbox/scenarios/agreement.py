@@ -58,10 +58,11 @@ async def _compare(platform: Platform) -> list[str]:
     async with _stripe(platform) as client:
         true = await _at_stripe(client)
         paid = await _paid_at_stripe(client)
+        # A given database or broker may tell of others, of whom this Stripe knows nothing.
+        ours = await _customers(client) | {facts.user for facts in true.values() if facts.user}
     database = await asyncpg.connect(platform.database_url.replace("+asyncpg", ""))
     try:
-        users = {facts.user for facts in true.values()} | set(platform.users.view.users)
-        rows = await _in_tables(database, list(true), [user for user in users if user])
+        rows = await _in_tables(database, list(true), sorted(ours))
         sent = {delivery.event for delivery in platform.stripe.outbox.deliveries}
         found = [*_unfinished(await _counts(database, sent, rows))]
         recorded = await database.fetch(
@@ -77,15 +78,29 @@ async def _compare(platform: Platform) -> list[str]:
         for id_, is_paid in paid.items()
         if is_paid != (id_ in told)
     ]
-    views = {id_: view for seen in platform.users.view.users.values() for id_, view in seen.items()}
+    views = {
+        id_: (user, view)
+        for user, seen in platform.users.view.users.items()
+        for id_, view in seen.items()
+    }
     for ref in sorted(true.keys() | rows.keys()):
         found += _differences(ref, true.get(ref), rows.get(ref), views)
-    found += [f"the users service refused a message: {why}" for why in platform.users.dead_letters]
+    ids = {row.id for row in rows.values()}
+    found += [
+        f"the users service has a subscription {id_} of {user}, which nobody else knows"
+        for id_, (user, _) in views.items()
+        if user in ours and id_ not in ids
+    ]
+    found += [
+        f"the users service refused a message: {letter.reason}"
+        for letter in platform.users.dead_letters
+        if letter.user in ours or letter.subscription in ids
+    ]
     return found
 
 
 def _differences(
-    ref: str, true: Facts | None, row: Row | None, views: dict[str, SubscriptionView]
+    ref: str, true: Facts | None, row: Row | None, views: dict[str, tuple[str, SubscriptionView]]
 ) -> Iterator[str]:
     if true is None or row is None:
         missing = "Stripe" if true is None else "the tables"
@@ -95,7 +110,9 @@ def _differences(
         stripes, ours = getattr(true, field.name), getattr(row.facts, field.name)
         if stripes != ours:
             yield f"{ref}: {field.name} is {stripes} at Stripe and {ours} in the tables"
-    view = views.get(row.id, SubscriptionView())
+    user, view = views.get(row.id, (true.user, SubscriptionView()))
+    if user != true.user:
+        yield f"{ref} is of {true.user} at Stripe and of {user} for the users service"
     if view.version != row.version:
         yield f"{ref}: the tables count {row.version} messages, the users service {view.version}"
     elif row.version:
@@ -155,6 +172,13 @@ def _facts(found: dict[str, Any]) -> Facts:
         cancel_at=None if found["ended_at"] else _moment(found["cancel_at"]),
         ended_at=_moment(found["ended_at"]),
     )
+
+
+async def _customers(client: stripe.StripeClient) -> set[str]:
+    """The users who have become customers, whether or not they bought anything."""
+    listed = await client.v1.customers.list_async({"limit": _PAGE})
+    found = [customer.to_dict() async for customer in listed.auto_paging_iter()]
+    return {customer["metadata"]["user_id"] for customer in found if customer["metadata"]}
 
 
 def _moment(seconds: int | None) -> datetime | None:

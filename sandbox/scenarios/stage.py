@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
 from sandbox import platform
-from sandbox.platform import Options, Platform
+from sandbox.platform import Options, Platform, writing_to
 from sandbox.scenarios.browser import Failed
 from sandbox.scenarios.buyer import PATIENCE, Buyer
 from sandbox.scenarios.timeline import Timeline
 from sandbox.users_service import UsersView
+
+# The lock in a scenario's folder.
+_PLAYED: Final = "played"
 
 
 @dataclass(slots=True)
@@ -102,8 +107,42 @@ async def staged(
                 yield Stage(running, timeline, messages, connections)
 
 
+def remove_leftovers(data: Path) -> None:
+    """Remove the folders of scenarios that were killed; nothing of them is used any more.
+
+    Raises ServerError where the folder cannot be written to.
+    """
+    with _alone_with_scenarios(data):
+        _sweep(data)
+
+
 @contextmanager
 def _folder_in(data: Path) -> Iterator[Path]:
-    data.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="scenario-", dir=data) as folder:
-        yield Path(folder)
+    with ExitStack() as staying:
+        with _alone_with_scenarios(data):
+            _sweep(data)
+            folder = Path(staying.enter_context(TemporaryDirectory(prefix="scenario-", dir=data)))
+            # Held for as long as the scenario is played, or its process lives.
+            fcntl.flock(staying.enter_context((folder / _PLAYED).open("wb")), fcntl.LOCK_EX)
+        yield folder
+
+
+@contextmanager
+def _alone_with_scenarios(data: Path) -> Iterator[None]:
+    """Keep others from taking a folder that is just being made for one left behind."""
+    with writing_to(data):
+        data.mkdir(parents=True, exist_ok=True)
+        lock = (data / "scenarios.lock").open("wb")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _sweep(data: Path) -> None:
+    for folder in data.glob("scenario-*"):
+        with suppress(FileNotFoundError), (folder / _PLAYED).open("rb") as played:
+            try:
+                fcntl.flock(played, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+        shutil.rmtree(folder, ignore_errors=True)  # or it goes by itself at this moment

@@ -11,13 +11,17 @@ from typing import Any
 from adapters.stripe.translation import HANDLED_TYPES
 
 
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
 class Timeline:
     """Tells what happens as it happens, by the clock of Stripe once there is one.
 
     With `details` every webhook and every message is told of.
     """
 
-    def __init__(self, *, as_json: bool = False, write: Callable[[str], None] = print) -> None:
+    def __init__(self, *, as_json: bool = False, write: Callable[[str], None] = _print) -> None:
         self.clock: Callable[[], float] = time.time
         self.details = True
         self._as_json = as_json

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sandbox.stripe import listing
+from sandbox.stripe import errors, listing
 from sandbox.stripe.clock import Seconds
 from sandbox.stripe.periods import DAY
 from sandbox.stripe.store import Json, copy_of
@@ -65,8 +65,22 @@ def difference(before: Json, after: Json) -> Json:
     return dict(sorted(changed.items()))
 
 
+def forget_old(world: World) -> None:
+    """Let go of what can be asked for no more, unless it has still to arrive somewhere."""
+    oldest = world.clock.now() - LISTED_SECONDS
+    old = [event for event in world.store.all("event") if event["created"] < oldest]
+    needed = world.outbox.undelivered() if old else set()
+    for event in old:
+        if event["id"] not in needed:
+            world.store.remove(event)
+
+
 def retrieve(world: World, call: Call, id_: str) -> Json:
-    return world.store.get("event", id_)
+    """An event of the last thirty days. (Stripe: Retrieve an event)"""
+    event = world.store.get("event", id_)
+    if event["created"] < world.clock.now() - LISTED_SECONDS:
+        raise errors.no_such("event", id_, param="id", in_path=True)
+    return event
 
 
 def list_(world: World, call: Call) -> Json:

@@ -48,8 +48,9 @@ class IdempotencyKeys:
             raise ValidationError(
                 f"Idempotency keys may have {_LONGEST} characters", kind="idempotency_error"
             )
+        self._forget_old(now)
         used = self._used.get(key)
-        if used is None or (used.outcome and now - used.at > KEPT_SECONDS):
+        if used is None:
             self._used[key] = _Used(request, now)
             return None
         if used.request != request:
@@ -76,6 +77,13 @@ class IdempotencyKeys:
     def forget(self, key: str) -> None:
         """Keep nothing: the endpoint never began."""
         self._used.pop(key, None)
+
+    def _forget_old(self, now: Seconds) -> None:
+        for key, used in list(self._used.items()):
+            if now - used.at <= KEPT_SECONDS:
+                break  # they are in the order of their first use
+            if used.outcome:
+                del self._used[key]
 
     def dump(self) -> Json:
         """Everything that is finished, for a snapshot."""

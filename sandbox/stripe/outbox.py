@@ -90,6 +90,8 @@ class Outbox:
         self._open: list[Delivery] = []
         self.mischief = Mischief()
         self.holding = False
+        # Nothing is sent any more, and nothing counts as refused for that.
+        self.resting = False
         # How many deliveries are under way at once; one keeps them in order.
         self.concurrency = 1
         # Set whenever there may be something to do.
@@ -120,6 +122,10 @@ class Outbox:
         for delivery in self._open:
             delivery.state, delivery.due = "waiting", self._now()
         self.news.set()
+
+    def undelivered(self) -> set[str]:
+        """The events that have not arrived everywhere, whatever became of them."""
+        return {delivery.event for delivery in self.deliveries if delivery.state != "delivered"}
 
     def hold(self) -> None:
         """Keep everything back until `release`, attempts that are due again included."""
@@ -167,10 +173,16 @@ class Outbox:
 
     def dump(self) -> Json:
         """Everything, for a snapshot."""
-        return {"deliveries": [asdict(delivery) for delivery in self.deliveries]}
+        return {
+            "deliveries": [asdict(delivery) for delivery in self.deliveries],
+            "mischief": asdict(self.mischief),
+            "holding": self.holding,
+        }
 
     def load(self, snapshot: Json) -> None:
         """Take over what was dumped."""
+        self.mischief = Mischief(**snapshot["mischief"])
+        self.holding = snapshot["holding"]
         for dumped in snapshot["deliveries"]:
             delivery = Delivery(**dumped)
             self.deliveries.append(delivery)
@@ -196,7 +208,7 @@ class Outbox:
         self.news.set()
 
     def _due(self) -> list[Delivery]:
-        if self.holding:
+        if self.holding or self.resting:
             return []
         now = self._now()
         return sorted(
@@ -204,7 +216,7 @@ class Outbox:
         )
 
     async def _attempt(self, delivery: Delivery) -> None:
-        if self.holding:  # since it was found to be due
+        if self.holding or self.resting:  # since it was found to be due
             return
         event, endpoint = self._store.find(delivery.event), self._store.find(delivery.endpoint)
         if event is None or endpoint is None or endpoint["status"] != "enabled":

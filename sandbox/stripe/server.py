@@ -8,28 +8,31 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import msgspec
 import uvicorn
 
-from sandbox.stripe import jobs, webhook_endpoints
+from sandbox.stripe import events, jobs, webhook_endpoints
 from sandbox.stripe.app import App, Inspect
 from sandbox.stripe.clock import MAIN, Clock, Seconds
 from sandbox.stripe.control import Control
 from sandbox.stripe.ids import Ids
 from sandbox.stripe.outbox import Outbox
 from sandbox.stripe.store import Json, Store
-from sandbox.stripe.world import World
+from sandbox.stripe.world import Billing, World
 
 log = logging.getLogger(__name__)
 
 API_KEY: Final = "sk_test_sandbox0000000000000000"
 PUBLISHABLE_KEY: Final = "pk_test_sandbox0000000000000000"
 WEBHOOK_SECRET: Final = "whsec_sandbox000000000000000000000000"  # noqa: S105  # opens nothing
+# Of what is written down; the number after a change that cannot be read any more.
+FORMAT: Final = 1
 # Seconds after which the clock is looked at again, as nobody says when a request has set a timer.
 _LONGEST_PAUSE: Final = 5.0
 
@@ -75,6 +78,7 @@ class StripeSandbox:
         self._data = data
         self._server: uvicorn.Server | None = None
         self._living: asyncio.Task[None] | None = None
+        self._resting = False
         self._jumping = asyncio.Lock()
         self._recording = asyncio.Lock()
         # How often something was to be written down, and how often it was when it was last done.
@@ -85,11 +89,25 @@ class StripeSandbox:
         """Where it is reached."""
         return self.world.url
 
+    @property
+    def living(self) -> asyncio.Task[None]:
+        """What delivers webhooks and lets time do its work, once it is started."""
+        assert self._living is not None, "it is started"
+        return self._living
+
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
-        """Serve on this port, or on any that is free; return once requests are answered."""
+        """Serve on this port, or on any that is free; return once requests are answered.
+
+        Raises ValueError where `data` is no file that this release has written.
+        """
+        self._resting = self.outbox.resting = False
         listener = _listen(host, port)
         self.world.url = f"http://{host}:{listener.getsockname()[1]}"
-        self._load()
+        try:
+            self._load()
+        except BaseException:
+            listener.close()
+            raise
         config = uvicorn.Config(
             self.app,
             log_level="warning",
@@ -107,19 +125,27 @@ class StripeSandbox:
         self._living = asyncio.create_task(self._live())
         self._living.add_done_callback(_report)
 
+    def rest(self) -> None:
+        """Send nothing any more, and have jumps end where they are: nobody would take webhooks.
+
+        What is on its way goes on with the next start on the same data.
+        """
+        self._resting = self.outbox.resting = True
+
     async def stop(self) -> None:
         """Stop serving, and write everything down where a file for that was given."""
+        self.rest()
         self.control.release_faults()
         if self._living is not None:
             self._living.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._living
+            await asyncio.wait({self._living})  # of its failure it has told already
             self._living = None
         if self._server is not None:
             await self._server.shutdown()
             self._server = None
         await self.outbox.close()
-        self.save()
+        async with self._recording:
+            self.save()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -133,13 +159,13 @@ class StripeSandbox:
     ) -> None:
         await self.stop()
 
-    def listen(self, url: str, *events: str, name: str | None = None) -> Json:
+    def listen(self, url: str, *types: str, name: str | None = None) -> Json:
         """Have the webhooks of these types sent there, signed with `webhook_secret`.
 
         An address that listens already, as after a start on the same data, is not added again;
         nor is one with a `name` that is known: what is on its way to its old address comes too.
         """
-        wanted = list(events) or ["*"]
+        wanted = list(types) or ["*"]
         for endpoint in self.world.store.all("webhook_endpoint"):
             if endpoint["url"] == url or (name and endpoint["description"] == name):
                 endpoint.update(url=url, enabled_events=wanted)
@@ -161,7 +187,8 @@ class StripeSandbox:
     async def advance_to(self, moment: Seconds) -> None:
         """Let time pass until this moment: whatever is due happens at its time, in order.
 
-        Webhooks of one moment have been sent, and their answers received, before the next.
+        Webhooks of one moment have been sent, and their answers received, before the next. It ends
+        earlier where everything is to stop meanwhile.
         """
         async with self._jumping:
             await self._jump(moment)
@@ -184,12 +211,13 @@ class StripeSandbox:
         async with self._recording:
             if self._recorded < mine:
                 now = self._changes
-                await asyncio.to_thread(_write, self._data, self._snapshot())
+                await _to_its_end(asyncio.to_thread(_write, self._data, self._snapshot()))
                 self._recorded = now
 
     def _snapshot(self) -> bytes:
         return msgspec.json.encode(
             {
+                "format": FORMAT,
                 "url": self.url,
                 "now": self.clock.now(),
                 "issued": self.world.ids.issued,
@@ -197,6 +225,7 @@ class StripeSandbox:
                 "timers": self.world.timers.dump(),
                 "outbox": self.outbox.dump(),
                 "keys": self.app.keys.dump(),
+                "billing": asdict(self.world.billing),
             }
         )
 
@@ -205,6 +234,8 @@ class StripeSandbox:
             return
         written = self._data.read_bytes()
         snapshot = msgspec.json.decode(written)
+        if not isinstance(snapshot, dict) or snapshot.get("format") != FORMAT:
+            raise ValueError("another release, or another program, has written it")
         if snapshot["url"] != self.url:
             # Links to pages of ours lead to where these are now.
             moved = written.replace(f"{snapshot['url']}/".encode(), f"{self.url}/".encode())
@@ -214,17 +245,21 @@ class StripeSandbox:
         self.world.timers.load(snapshot["timers"])
         self.outbox.load(snapshot["outbox"])
         self.app.keys.load(snapshot["keys"])
+        self.world.billing = Billing(**snapshot["billing"])
         self.clock.hold(snapshot["now"])
         self.clock.release()
 
     async def _jump(self, moment: Seconds) -> None:
         try:
             await self.outbox.deliver_due()
-            while (due := self._next_due()) is not None and due <= moment:
+            while (due := self._next_due()) is not None and due <= moment and not self._resting:
                 self.clock.hold(due)
                 self._do_due()
+                events.forget_old(self.world)
                 await self.outbox.deliver_due()
-            self.clock.hold(moment)
+            if not self._resting:
+                self.clock.hold(moment)
+            events.forget_old(self.world)
         finally:
             self.clock.release()
         await self._record()
@@ -257,6 +292,20 @@ class StripeSandbox:
         due = self._next_due()
         wait = _LONGEST_PAUSE if due is None else due - self.clock.now()
         return min(max(wait, 0.05), _LONGEST_PAUSE)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do what a cancellation must not leave half done: a thread goes on whoever waits for it."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    task.result()
 
 
 def _write(file: Path, content: bytes) -> None:

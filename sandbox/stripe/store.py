@@ -74,6 +74,7 @@ class Store:
         del self._kinds[obj["object"]][obj["id"]]
         del self._by_id[obj["id"]]
         del self._numbers[obj["id"]]
+        self.notes.pop(obj["id"], None)
 
     def bury(self, obj: Json) -> Json:
         """Leave of an object only that it was deleted, as Stripe does. Answers what is left."""

@@ -138,7 +138,9 @@ def plan(world: World, subscription: Json, params: dict[str, Any]) -> Change:
 def apply_pending(world: World, subscription: Json) -> None:
     """Do what has waited for a payment that has now been made."""
     note = world.store.note(subscription)
-    change = plan(world, subscription, note.pop("pending_params"))
+    # What it was prorated from has been billed, and may lie in the period before by now.
+    params = {**note.pop("pending_params"), "proration_date": world.now()}
+    change = plan(world, subscription, params)
     note.pop("pending_invoice")
     with events.change(world, subscription, "customer.subscription.updated"):
         subscription["pending_update"] = None

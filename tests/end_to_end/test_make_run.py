@@ -80,14 +80,20 @@ def foreign_broker(tmp_path: Path) -> Iterator[PrivateRabbitMQ]:
 async def test_it_plays_on_servers_of_its_own_and_touches_no_others(
     foreign_database: PrivatePostgres, foreign_broker: PrivateRabbitMQ, tmp_path: Path
 ) -> None:
-    """Nobody has connected to what it was not given, though the environment leads there."""
+    """Nobody has connected to what it was not given, though the environment leads there; nor does
+    a proxy, which knows no way to this machine, come between what it has started.
+    """
     data = tmp_path / "data"
     data.mkdir()
     astray = {
         "PGHOST": "127.0.0.1",
         "PGPORT": str(foreign_database.port),
         "PGDATABASE": "postgres",
+        "PGSSLMODE": "require",
+        "PGTARGETSESSIONATTRS": "standby",
         "RABBITMQ_NODE_PORT": str(foreign_broker.port),
+        "HTTP_PROXY": "http://127.0.0.1:1",
+        "http_proxy": "http://127.0.0.1:1",
     }
     foreign = await asyncpg.connect(foreign_database.url)
     await foreign.execute("ALTER SYSTEM SET log_connections = on")

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
+import shlex
 import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aio_pika
+import asyncpg
 import httpx
 import psutil
 import pytest
 
 from sandbox import platform
+from sandbox.cli import until_a_part_ends
+from sandbox.ownership import owned
 from sandbox.platform import Options
 from sandbox.scenarios.agreement import disagreements
+from sandbox.scenarios.stage import remove_leftovers
+from sandbox.servers import ServerError
 from sandbox.users_service import QUEUE
-from tests.end_to_end.processes import PAYMENTS
+from tests.end_to_end.processes import PAYMENTS, run
 
 PATIENCE = 120.0  # seconds
 
@@ -61,7 +68,7 @@ class Sandbox:
 
 async def start(*arguments: str, **environment: str) -> Process:
     """Start the sandbox with these settings and no others."""
-    given = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **environment}
+    given = {"PATH": os.environ["PATH"], **environment}
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "sandbox", *arguments, env=given, stdout=PIPE, stderr=STDOUT
     )
@@ -102,15 +109,17 @@ async def play(scenario: str, *arguments: str, **environment: str) -> tuple[int,
 
 
 @pytest.fixture
-async def broker(rabbitmq_url: str) -> AsyncIterator[str]:
+async def broker(rabbitmq_url: str, tmp_path: Path) -> AsyncIterator[str]:
     """Give a broker on which the users service's queues, which stay, are taken away at the end."""
     yield rabbitmq_url
     connection = await aio_pika.connect(rabbitmq_url)
     async with connection:
         channel = await connection.channel()
-        for name in (QUEUE, f"{QUEUE}.dead"):
-            await channel.queue_delete(name, if_unused=False, if_empty=False)
-        await channel.exchange_delete(f"{QUEUE}.dead")
+        for state in _found(tmp_path, "state/*"):
+            queue = f"{QUEUE}.{state.name}"
+            for name in (queue, f"{queue}.dead"):
+                await channel.queue_delete(name, if_unused=False, if_empty=False)
+            await channel.exchange_delete(f"{queue}.dead")
 
 
 async def test_it_starts_on_what_it_is_given_and_goes_on_after_a_restart(
@@ -120,8 +129,11 @@ async def test_it_starts_on_what_it_is_given_and_goes_on_after_a_restart(
     given = {"DATABASE_URL": database_url, "RABBITMQ_URL": broker}
     async with running(tmp_path, **given) as sandbox:
         said = "".join(sandbox.said)
-        assert "database: the one of DATABASE_URL" in said
-        assert "broker: the one of RABBITMQ_URL" in said
+        at = httpx.URL(database_url)
+        named = f"{at.path[1:]} on {at.host}, port {at.port}"
+        assert f"database: the one of DATABASE_URL, {named}" in said
+        at = httpx.URL(broker)
+        assert f"broker: the one of RABBITMQ_URL, / on {at.host}, port {at.port}" in said
         assert "stripe: a stand-in at http://127.0.0.1:" in said
         async with httpx.AsyncClient(base_url=sandbox.address, timeout=30) as browser:
             await _subscribe(browser)
@@ -165,6 +177,154 @@ async def test_killed_right_after_a_jump_it_goes_on_in_agreement(
         (subscription,) = again.stripe.world.store.all("subscription")
         assert subscription["status"] == "active"
         assert await disagreements(again) == []
+
+
+async def test_on_servers_of_its_own_it_goes_on_after_a_restart(tmp_path: Path) -> None:
+    """The database and the broker that it brought are stopped, and started on what they kept."""
+    async with running(tmp_path) as sandbox:
+        async with httpx.AsyncClient(base_url=sandbox.address, timeout=30) as browser:
+            await _subscribe(browser)
+            await browser.post("/sandbox/clock", json={"days": 181})
+            before = await _until_active(browser)
+            cookies = browser.cookies
+        assert await sandbox.end() == 0
+    async with running(tmp_path) as again:
+        async with httpx.AsyncClient(
+            base_url=again.address, cookies=cookies, timeout=30
+        ) as browser:
+            after = (await browser.get("/sandbox/status")).json()
+            assert after["usersView"] == before["usersView"]
+            await browser.post("/sandbox/clock", json={"days": 31})
+            await _until_told_more(browser, after["usersView"]["subscriptions"][0]["version"])
+        # The end of a terminal, which nobody has pressed Ctrl-C in.
+        assert await again.end(signal.SIGHUP) == 0
+
+
+async def test_the_services_commands_work_on_what_runs(
+    database_url: str, broker: str, tmp_path: Path
+) -> None:
+    """Its settings are in a file for the user alone, and only while it runs."""
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": broker}
+    file = tmp_path / "env"
+    async with running(tmp_path, **given) as sandbox:
+        assert f"settings: {file}" in "".join(sandbox.said)
+        assert file.stat().st_mode & 0o777 == 0o600
+        lines = [shlex.split(line, comments=True) for line in file.read_text().splitlines()]
+        environment = dict(line[0].split("=", 1) for line in lines if line)
+        async with httpx.AsyncClient(base_url=sandbox.address, timeout=30) as browser:
+            await _subscribe(browser)
+            await browser.post("/sandbox/clock", json={"days": 181})
+            user = (await browser.get("/session")).json()["user"]["id"]
+            await _until_active(browser)
+        (state,) = _found(tmp_path, "state/*")
+        for command, told in (
+            (("doctor", "--queue", f"{QUEUE}.{state.name}"), " 0 fail,"),
+            (("explain", user), "activated"),
+            (("events", "list"), "customer.subscription.created"),
+        ):
+            status, said = await run(environment, *command)
+            assert status == 0, said
+            assert told in said
+        assert await sandbox.end() == 0
+    assert not file.exists()
+
+
+async def test_ctrl_c_in_the_middle_of_a_jump_loses_nothing(
+    database_url: str, broker: str, tmp_path: Path
+) -> None:
+    """Time stops where it is; what was on its way arrives after the next start."""
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": broker}
+    async with (
+        running(tmp_path, **given) as sandbox,
+        httpx.AsyncClient(base_url=sandbox.address, timeout=60) as browser,
+    ):
+        await _subscribe(browser)
+        begun = (await browser.get("/sandbox/status")).json()["stripe"]["now"]
+        jump = asyncio.create_task(browser.post("/sandbox/clock", json={"days": 3660}))
+        async with asyncio.timeout(PATIENCE):
+            while not await _jumped(browser, begun):
+                assert not jump.done(), "the jump is over already"
+        assert await sandbox.end() == 0
+        await asyncio.wait({jump})
+    async with platform.start(Options(data=tmp_path, environment=given)) as again:
+        passed = again.stripe.clock.now() - datetime.fromisoformat(begun).timestamp()
+        assert 180 < passed / (24 * 60 * 60) < 3660
+        refused = [d for d in again.stripe.outbox.deliveries if d.state == "failed"]
+        assert refused == []
+        assert await disagreements(again) == []
+
+
+async def _jumped(browser: httpx.AsyncClient, begun: str) -> bool:
+    now = (await browser.get("/sandbox/status")).json()["stripe"]["now"]
+    return datetime.fromisoformat(now) - datetime.fromisoformat(begun) > timedelta(days=180)
+
+
+async def test_a_part_that_ends_by_itself_is_named(database_url: str, tmp_path: Path) -> None:
+    """Nobody is left with half a sandbox."""
+
+    async def fails() -> None:
+        raise OSError("too many open files")
+
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": "in-process"}
+    async with platform.start(Options(data=tmp_path, environment=given)) as running:
+        assert running.parts.keys() == {"the service", "the gateway", "the stand-in for Stripe"}
+        for part in running.parts:
+            parts = {**running.parts, part: asyncio.create_task(fails())}
+            with pytest.raises(ServerError, match=f"{part} has ended by itself: OSError.*too many"):
+                await until_a_part_ends(parts)
+        running.parts["the stand-in for Stripe"].cancel()
+        with pytest.raises(ServerError, match="the stand-in for Stripe has ended by itself"):
+            await until_a_part_ends(running.parts)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("stripe.json", b'{"url": '), ("users.sqlite", b"no database" * 500), ("identity.pem", b"")],
+)
+async def test_a_file_that_cannot_be_read_is_named(
+    file: str, content: bytes, database_url: str, tmp_path: Path
+) -> None:
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": "in-process"}
+    async with owned(database_url, tmp_path, given=True) as mark:
+        state = tmp_path / "state" / mark
+    state.mkdir(parents=True)
+    (state / file).write_bytes(content)
+    sandbox = await start("--data", str(tmp_path), **given)
+    output = (await sandbox.communicate())[0].decode()
+    assert sandbox.returncode == 1
+    assert f"{state / file} cannot be used" in output
+    assert "remove this file" in output
+    assert "Traceback" not in output
+    assert (state / file).read_bytes() == content
+
+
+async def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "data"
+    sandbox = await start("--data", str(folder), RABBITMQ_URL="in-process")
+    output = (await sandbox.communicate())[0].decode()
+    assert sandbox.returncode == 1
+    assert f"{folder} cannot be written to (Not a directory)" in output
+    assert "Traceback" not in output
+
+
+async def test_a_port_that_there_is_not_is_a_wrong_call(tmp_path: Path) -> None:
+    sandbox = await start("--data", str(tmp_path), "--port", "70000")
+    output = (await sandbox.communicate())[0].decode()
+    assert sandbox.returncode == 2
+    assert "a port is a number up to 65535" in output
+
+
+def test_what_a_killed_scenario_left_is_removed_and_one_that_is_played_stays(
+    tmp_path: Path,
+) -> None:
+    for name in ("scenario-killed", "scenario-played"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "played").touch()
+    with (tmp_path / "scenario-played" / "played").open("rb") as played:
+        fcntl.flock(played, fcntl.LOCK_EX)
+        remove_leftovers(tmp_path)
+    assert [folder.name for folder in _found(tmp_path, "scenario-*")] == ["scenario-played"]
 
 
 async def test_on_a_bare_machine_it_brings_its_own_servers_and_takes_them_along(
@@ -342,6 +502,19 @@ async def test_two_do_not_share_a_database(database_url: str, tmp_path: Path) ->
         assert await sandbox.end() == 0
     status, told = await play("decline", "--data", str(tmp_path / "other"), **given)
     assert status == 0, told
+
+
+async def test_the_database_of_a_service_is_left_to_it(database_url: str, tmp_path: Path) -> None:
+    """Its webhooks and its messages are not the sandbox's to work off, wherever the URL leads."""
+    status, said = await run({"DATABASE_URL": database_url}, "migrate")
+    assert status == 0, said
+    service = await asyncpg.connect(database_url, server_settings={"application_name": "payments"})
+    sandbox = await start("--data", str(tmp_path), DATABASE_URL=database_url)
+    output = (await sandbox.communicate())[0].decode()
+    await service.close()
+    assert sandbox.returncode == 1
+    assert "not for a sandbox: connected to it is payments" in output
+    assert "Traceback" not in output
 
 
 async def test_an_interrupted_scenario_cleans_up(database_url: str, tmp_path: Path) -> None:

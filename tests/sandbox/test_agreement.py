@@ -18,7 +18,13 @@ from sandbox.scenarios.playing import Scenario, perform
 from sandbox.scenarios.stage import Stage, staged
 from sandbox.scenarios.storm import storm
 from sandbox.scenarios.timeline import Timeline
-from sandbox.users_service import Consumer, UsersService, UsersView
+from sandbox.users_service import (
+    Consumer,
+    DeadLetter,
+    SubscriptionView,
+    UsersService,
+    UsersView,
+)
 from tests.end_to_end.processes import run
 
 
@@ -79,7 +85,7 @@ async def test_each_side_is_compared(stage: Stage, said: list[str]) -> None:
     }
     # The worker would mend some of this by itself.
     kept = ["subscriptions", "outbox_events", "stripe_webhook_events", "paid_invoices"]
-    stage.platform.serving.cancel()
+    stage.platform.parts["the service"].cancel()
     for table in kept:
         await _in_tables(stage, f"CREATE TABLE kept_{table} AS TABLE payments.{table}")
 
@@ -128,10 +134,19 @@ async def test_each_side_is_compared(stage: Stage, said: list[str]) -> None:
     item["price"] = price | {"recurring": price["recurring"] | {"interval": "year"}}
     await noticed("interval is year at Stripe")
     item["price"] = price
-    refused = stage.platform.users.dead_letters
-    refused.append("s1: version 3 came after 1")
-    await noticed("the users service refused a message: s1: version 3 came after 1")
-    refused.clear()
+    users = stage.platform.users.view.users
+    (buyer,) = stage.buyers
+    ((ours, _),) = views.items()
+    for letter in (DeadLetter("a gap", user=buyer.id), DeadLetter("a gap", subscription=ours)):
+        stage.platform.users.dead_letters.append(letter)
+        await noticed("the users service refused a message: a gap")
+        stage.platform.users.dead_letters.clear()
+    users["somebody"] = users.pop(buyer.id)
+    await noticed(f"is of {buyer.id} at Stripe and of somebody for the users service")
+    users[buyer.id] = users.pop("somebody")
+    views["unheard-of"] = SubscriptionView(1, "active")
+    await noticed(f"a subscription unheard-of of {buyer.id}, which nobody else knows")
+    del views["unheard-of"]
     store.remove(subscription)
     await noticed("is not known to Stripe")
     store.add(subscription)
@@ -190,6 +205,23 @@ async def test_any_failure_ends_a_scenario_with_a_line_and_a_comparison(
         assert await perform(Scenario(astray), stage) == 1
         assert said[-2].endswith(line)
         assert "agree on 0 subscriptions" in said[-1]
+
+
+async def test_what_an_earlier_scenario_left_behind_is_not_this_ones_fault(
+    database_url: str, tmp_path: Path
+) -> None:
+    """One that was killed has messages left: the next one's users service hears their end only."""
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": IN_PROCESS}
+    async with staged(tmp_path, given, Timeline(write=lambda _: None)) as stage:
+        assert await perform(Scenario(_one_pays), stage) == 0
+        await _in_tables(
+            stage,
+            "UPDATE payments.outbox_events SET published_at = NULL WHERE version > 1",
+        )
+    async with staged(tmp_path, given, Timeline(write=lambda _: None)) as stage:
+        users = stage.platform.users
+        await users.until(lambda _: bool(users.dead_letters), 60)
+        assert await perform(Scenario(_one_pays), stage) == 0
 
 
 async def test_what_cannot_be_compared_is_no_agreement(

@@ -306,6 +306,7 @@ async def test_without_a_built_page_there_is_a_small_one(
     stripe: StripeSandbox, users: UsersService, tmp_path: Path, service: Service
 ) -> None:
     pages = Pages(STRIPE, tmp_path / "not built")
+    assert "a small one" in pages.which
     async with serving(service) as behind:
         app = create_gateway(Identity(), behind, stripe, users, [OURS], pages)
         async with serving(app) as address, httpx.AsyncClient(base_url=address) as browser:

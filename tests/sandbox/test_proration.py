@@ -252,6 +252,31 @@ async def test_a_change_may_wait_for_its_payment(client: stripe.StripeClient, sh
     assert "customer.subscription.pending_update_applied" in await shop.event_types()
 
 
+async def test_a_change_may_wait_for_its_payment_into_the_next_period(
+    stripe_sandbox: StripeSandbox, client: stripe.StripeClient, shop: Shop
+) -> None:
+    """The day it was reckoned from lies in the period before, and says nothing any more."""
+    subscription, _ = await _on_a_bad_card(client, shop)
+    price = await shop.price(100_000)  # so that even the last hours cost what can be charged
+    end = subscription["items"].data[0].current_period_end
+    await stripe_sandbox.advance_to(end - 20 * 60 * 60)
+    waiting = await _change(
+        client,
+        subscription,
+        price,
+        proration_behavior="always_invoice",
+        proration_date=end - 20 * 60 * 60,
+        payment_behavior="pending_if_incomplete",
+    )
+    await stripe_sandbox.advance_to(end + 60)
+    assert isinstance(waiting.latest_invoice, stripe.Invoice)
+    await client.v1.invoices.pay_async(
+        waiting.latest_invoice.id, {"payment_method": "pm_card_visa"}
+    )
+    item = (await client.v1.subscriptions.retrieve_async(subscription.id))["items"].data[0]
+    assert (item.price.id, item.current_period_start) == (price.id, end)
+
+
 async def test_a_change_that_waits_too_long_is_dropped(
     stripe_sandbox: StripeSandbox, client: stripe.StripeClient, shop: Shop
 ) -> None:

@@ -6,15 +6,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import stripe
 
-from sandbox.stripe import forms
+from sandbox.stripe import events, forms, server
 from sandbox.stripe.errors import ValidationError
+from sandbox.stripe.outbox import Mischief
 from sandbox.stripe.server import StripeSandbox
+from sandbox.stripe.world import Billing
 from tests.sandbox import schema
 from tests.sandbox.conftest import START
 from tests.sandbox.receiver import Receiver
@@ -146,6 +149,66 @@ async def test_the_program_says_how_to_reach_it_and_stops_when_told(tmp_path: Pa
     program.send_signal(signal.SIGTERM)
     assert await program.wait() == 0
     assert data.exists()
+
+
+async def test_how_it_is_steered_stays(tmp_path: Path) -> None:
+    """What is held back, what befalls webhooks, and how failed renewals are dealt with."""
+    data = tmp_path / "stripe.json"
+    async with StripeSandbox(start=START, data=data) as sandbox:
+        sandbox.outbox.hold()
+        sandbox.outbox.mischief = Mischief(duplicate=0.5, types=["invoice.paid"])
+        sandbox.world.billing = Billing([1], "unpaid")
+    async with StripeSandbox(data=data) as sandbox:
+        assert sandbox.outbox.holding
+        assert sandbox.outbox.mischief == Mischief(duplicate=0.5, types=["invoice.paid"])
+        assert sandbox.world.billing == Billing([1], "unpaid")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"format": 0}', b'{"format": 1, "url'])
+async def test_a_file_of_another_release_or_program_is_left_alone(
+    content: bytes, tmp_path: Path
+) -> None:
+    data = tmp_path / "stripe.json"
+    data.write_bytes(content)
+    with pytest.raises(ValueError, match=r"."):
+        await StripeSandbox(data=data).start()
+    assert data.read_bytes() == content
+
+
+async def test_a_stop_while_it_writes_waits_for_the_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at the same time would leave half of each, or fail."""
+    data = tmp_path / "stripe.json"
+    begun, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    writing: list[bytes] = []
+    overlaps: list[bytes] = []
+    write = server._write
+
+    def slowly(file: Path, content: bytes) -> None:
+        overlaps.extend(writing)
+        writing.append(content)
+        loop.call_soon_threadsafe(begun.set)
+        if threading.current_thread() is not threading.main_thread():
+            go_on.wait(30)
+        write(file, content)
+        writing.remove(content)
+
+    async with Receiver() as receiver:
+        sandbox = StripeSandbox(start=START, data=data)
+        await sandbox.start()
+        sandbox.listen(receiver.url)
+        monkeypatch.setattr(server, "_write", slowly)
+        events.emit(sandbox.world, "customer.created", {"id": "cus_1", "object": "customer"})
+        await asyncio.wait_for(begun.wait(), 30)
+        stopping = asyncio.create_task(sandbox.stop())
+        await asyncio.wait({stopping}, timeout=0.1)
+        go_on.set()
+        await stopping
+    assert overlaps == []
+    assert json.loads(data.read_bytes())["outbox"]["deliveries"][0]["state"] == "waiting"
+    assert receiver.types == [], "it was to stop"
 
 
 @pytest.mark.parametrize(

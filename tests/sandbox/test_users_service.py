@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,8 +18,10 @@ from sandbox.in_process_bus import InProcessBus
 from sandbox.users_service import (
     EXCHANGE,
     Consumer,
+    DeadLetter,
     GapError,
     MalformedError,
+    News,
     Records,
     SubscriptionView,
     UsersService,
@@ -125,8 +128,60 @@ async def test_on_the_bus_what_is_refused_stops_nobody(tmp_path: Path) -> None:
     records = Records(tmp_path / "users.sqlite")
     gap, malformed = UsersService(lambda _: None, records).dead_letters
     records.close()
-    assert gap == "s1: version 3 came after 1"
-    assert malformed.startswith("no message of Payments")
+    assert gap == DeadLetter("s1: version 3 came after 1", USER, "s1")
+    assert malformed.reason.startswith("no message of Payments")
+
+
+class FullDisk(Records):
+    """Records that can write nothing the first time."""
+
+    failures = 0
+
+    def keep(self, news: News) -> None:
+        """Fail once."""
+        if not self.failures:
+            self.failures += 1
+            raise sqlite3.OperationalError("database or disk is full")
+        super().keep(news)
+
+
+async def test_on_the_bus_what_cannot_be_kept_is_not_confirmed_and_comes_again(
+    tmp_path: Path,
+) -> None:
+    """What follows it does not overtake it, and nothing is believed that is not on disk."""
+    records = FullDisk(tmp_path / "users.sqlite")
+    users = UsersService(lambda _: None, records)
+    bus = InProcessBus(users)
+    first, second = (
+        Message(uuid4(), uuid4(), "sub_1", version, ACTIVATED, json.dumps(told).encode(), True)
+        for version, told in ((1, activated()), (2, changed(2, "active")))
+    )
+    assert await bus.publish([first, second]) == {first.id: Delivery.REFUSED}
+    assert users.view.users == records.load().users == {}
+    assert set((await bus.publish([first, second])).values()) == {Delivery.CONFIRMED}
+    assert users.view.users == records.load().users
+    assert (users.view.status_of("s1"), users.dead_letters) == ("active", [])
+    records.close()
+
+
+async def test_what_cannot_be_kept_is_no_dead_letter_and_nothing_overtakes_it(
+    rabbitmq_url: str, unique_name: str, tmp_path: Path
+) -> None:
+    records = FullDisk(tmp_path / "users.sqlite")
+    users = UsersService(lambda _: None, records)
+    async with (
+        await aio_pika.connect(rabbitmq_url) as connection,
+        Consumer(rabbitmq_url, users, queue=unique_name, temporary=True),
+    ):
+        exchange = await (await connection.channel()).get_exchange(EXCHANGE)
+        for told in (activated(), changed(2, "active"), changed(3, "past_due")):
+            body = json.dumps(told).encode()
+            await exchange.publish(aio_pika.Message(body), routing_key=CHANGED)
+        await users.until(lambda view: view.status_of("s1") == "past_due", 30)
+    assert records.failures == 1
+    assert users.dead_letters == []
+    assert users.view.users == records.load().users
+    records.close()
 
 
 def test_the_late_end_of_an_old_subscription_does_not_revoke_the_new_one() -> None:
@@ -186,8 +241,9 @@ async def test_what_it_refuses_waits_in_a_dead_letter_queue(
                 "x-dead-letter-exchange": f"{unique_name}.dead",
                 "x-single-active-consumer": True,
             }
-            assert await _is_quorum(rabbitmq_url, unique_name, dead_lettered)
-            assert await _is_quorum(rabbitmq_url, f"{unique_name}.dead", {})
+            a_day = {"x-expires": 24 * 60 * 60 * 1000}
+            assert await _is_quorum(rabbitmq_url, unique_name, dead_lettered | a_day)
+            assert await _is_quorum(rabbitmq_url, f"{unique_name}.dead", a_day)
         for name in (unique_name, f"{unique_name}.dead"):
             channel = await connection.channel()
             with pytest.raises(aio_pika.exceptions.ChannelNotFoundEntity):

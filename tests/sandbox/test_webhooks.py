@@ -304,3 +304,24 @@ async def test_the_status_tells_what_became_of_every_delivery(
     assert status["deliveries"] == {"delivered": 1}
     assert status["customers"] == 1
     assert status["now"] == stripe_sandbox.clock.now()
+
+
+async def test_after_thirty_days_an_event_is_gone_unless_it_has_still_to_arrive(
+    stripe_sandbox: StripeSandbox, client: stripe.StripeClient, receiver: Receiver
+) -> None:
+    await client.v1.customers.create_async()
+    await stripe_sandbox.settle()
+    (arrived,) = receiver.events
+    receiver.status = 500
+    await client.v1.products.create_async({"name": "x"})
+    await stripe_sandbox.advance(days=31)
+    (missed,) = {event["id"] for event in receiver.events if event["type"] == "product.created"}
+    for id_ in (arrived["id"], missed):
+        with pytest.raises(stripe.InvalidRequestError, match="No such event"):
+            await client.v1.events.retrieve_async(id_)
+    receiver.status = 200
+    kept = [event["id"] for event in stripe_sandbox.world.store.all("event")]
+    assert arrived["id"] not in kept
+    await _steer(stripe_sandbox, "webhooks/recover")
+    await stripe_sandbox.settle()
+    assert receiver.events[-1]["id"] == missed
