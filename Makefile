@@ -87,7 +87,8 @@ format: $(STAMP) ## Fix what ruff can fix and format the code
 web: $(WEB_PAGE) ## Build the page
 
 test-web: $(WEB_PAGE) ## Test the page: its parts, its size, its looks in Chromium where there is one
-	cd web && npm run --silent test && npm run --silent size && npm run --silent build:lib
+	cd web && npm run --silent test && npm run --silent size && npm run --silent build:lib \
+		&& npm run --silent example
 	@command -v chromium >/dev/null || .ci/apt-install chromium || true
 	@if command -v chromium >/dev/null; then cd web && npm run --silent states; \
 	else echo "NOT TESTED: the page in a browser, since no chromium is installed." >&2; fi
@@ -120,7 +121,7 @@ lock: $(STAMP) ## Resolve the locks again; LOCK_ARGS=--upgrade moves every versi
 	$(UV_COMPILE) --output-file requirements-dev.lock --constraint requirements.lock --group dev pyproject.toml
 
 clean: ## Remove everything that is generated
-	rm -rf web/node_modules web/dist web/dist-lib web/screenshots
+	rm -rf web/node_modules web/dist web/dist-lib web/screenshots web/.example
 	rm -rf .venv .sandbox .bench dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
