@@ -114,7 +114,7 @@ const STATES: Record<string, State> = {
   paused: {
     subscription: given.without("paused"),
     says: ["Paused", "Your subscription is paused", /cancel this subscription, then choose/],
-    offers: OWED,
+    offers: ["Billing portal", "Cancel subscription"],
   },
   expired: {
     subscription: given.without("expired"),

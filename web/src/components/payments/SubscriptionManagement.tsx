@@ -295,7 +295,7 @@ function Present({ subscription, returnUrl, onBegin, onResumed, onStale }: Prese
             Change plan
           </Button>
         )}
-        {running && (
+        {running && status !== "paused" && (
           <Button
             look={granting ? "secondary" : "primary"}
             busy={portal.busy}
@@ -312,7 +312,10 @@ function Present({ subscription, returnUrl, onBegin, onResumed, onStale }: Prese
         )}
         {running && (!ending || stuck) && (
           <Apart>
-            <Button look="quiet" onClick={() => onBegin("cancel")}>
+            <Button
+              look={status === "paused" ? "secondary" : "quiet"}
+              onClick={() => onBegin("cancel")}
+            >
               Cancel subscription
             </Button>
           </Apart>
