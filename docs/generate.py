@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from adapters.postgres.privileges import PRIVILEGES
+from sandbox.gateway.pages import STRIPE, content_security_policy
 from service.settings import USED_BY, VARIABLES
 
 _DOCS = Path(__file__).parent
@@ -32,6 +33,12 @@ def privileges_table() -> str:
     return "\n".join(["| table | privileges |", "|---|---|", *rows]) + "\n"
 
 
+def page_policy() -> str:
+    """The policy for a page that takes payments, a directive a line, as a block of code."""
+    directives = content_security_policy(STRIPE).split("; ")
+    return "\n```text\n" + ";\n".join(directives) + "\n```\n\n"
+
+
 # Where each table stands: the document, the name of its marks, what it is made from.
 TABLES: tuple[tuple[Path, str, str, Callable[[], str]], ...] = (
     (_DOCS.parent / "README.md", "settings", "service/settings.py", settings_table),
@@ -41,6 +48,7 @@ TABLES: tuple[tuple[Path, str, str, Callable[[], str]], ...] = (
         "adapters/postgres/privileges.py",
         privileges_table,
     ),
+    (_DOCS.parent / "web" / "README.md", "policy", "sandbox/gateway/pages.py", page_policy),
 )
 
 

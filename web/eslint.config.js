@@ -5,7 +5,7 @@ import { defineConfig } from "eslint/config";
 import ts from "typescript-eslint";
 
 export default defineConfig(
-  { ignores: ["dist", "dist-lib", "screenshots", "src/services/schema.d.ts"] },
+  { ignores: ["dist", "dist-lib", ".example", "screenshots", "src/services/schema.ts"] },
   js.configs.recommended,
   {
     files: ["**/*.{ts,tsx}"],

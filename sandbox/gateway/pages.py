@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from mimetypes import guess_type
 from pathlib import Path
 from typing import Final
@@ -14,11 +15,14 @@ OWN: Final = Path(__file__).with_name("page")
 
 
 class Pages:
-    """Serves `built` where there is such a page, else the small one that comes with the sandbox."""
+    """Serves `built` where there is such a page, else the small one that comes with the sandbox.
+
+    `stripe` is the origin of Stripe's stand-in, which pages may load from.
+    """
 
     def __init__(self, stripe: str, built: Path = BUILT) -> None:
         self._built = built
-        self._policy = content_security_policy(stripe)
+        self._policy = content_security_policy(Origins(stripe, stripe, stripe))
 
     @property
     def which(self) -> str:
@@ -56,14 +60,31 @@ class Pages:
         )
 
 
-def content_security_policy(stripe: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where Elements load from: scripts, frames, and what these ask."""
+
+    scripts: str
+    frames: str
+    connections: str
+
+
+# Stripe: Security guide, Content Security Policy, for Stripe.js.
+STRIPE: Final = Origins(
+    scripts="https://js.stripe.com https://*.js.stripe.com",
+    frames="https://js.stripe.com https://*.js.stripe.com https://hooks.stripe.com",
+    connections="https://api.stripe.com",
+)
+
+
+def content_security_policy(stripe: Origins) -> str:
     """What a page may load: its own files, and of Stripe's what Elements need."""
     return "; ".join(
         (
             "default-src 'none'",
-            f"script-src 'self' {stripe}",
-            f"frame-src {stripe}",
-            f"connect-src 'self' {stripe}",
+            f"script-src 'self' {stripe.scripts}",
+            f"frame-src {stripe.frames}",
+            f"connect-src 'self' {stripe.connections}",
             "style-src 'self'",
             "img-src 'self' data:",
             "font-src 'self'",

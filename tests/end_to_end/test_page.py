@@ -31,10 +31,14 @@ MISSING = [
 ]
 
 
-@pytest.mark.skipif(bool(MISSING), reason=f"missing here: {', '.join(MISSING)}")
+# A machine may lack all of it; one that says it is there to test everything may not.
+@pytest.mark.skipif(
+    bool(MISSING) and os.environ.get("CI") != "true", reason=f"missing here: {', '.join(MISSING)}"
+)
 async def test_what_people_do_on_the_page_reaches_the_tables_and_the_users_service(
     database_url: str, rabbitmq_url: str, tmp_path: Path
 ) -> None:
+    assert not MISSING, f"missing here: {', '.join(MISSING)}"
     options = Options(
         data=tmp_path,
         environment={"DATABASE_URL": database_url, "RABBITMQ_URL": rabbitmq_url},
@@ -67,7 +71,7 @@ async def test_what_people_do_on_the_page_reaches_the_tables_and_the_users_servi
         lines = [json.loads(line) for line in told.read_text().splitlines()]
         # Whoever has bought something, and what they had in the end.
         outcomes = {line["user"]: (line["status"], line["plan"]) for line in lines}
-        assert len(outcomes) >= 8
+        assert len(outcomes) >= 11
         for user, expected in outcomes.items():
             assert await _rows(database_url, user) == [expected]
             believed = running.users.view.users[user].values()

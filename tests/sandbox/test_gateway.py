@@ -15,9 +15,10 @@ import pytest
 from adapters.auth.keys import JwksKeys
 from adapters.auth.tokens import JwtAuthenticator
 from sandbox.gateway import identity
+from sandbox.gateway import pages as page_files
 from sandbox.gateway.app import COOKIE, create_gateway
 from sandbox.gateway.identity import DEMO_USERS, Identity
-from sandbox.gateway.pages import Pages
+from sandbox.gateway.pages import Origins, Pages, content_security_policy
 from sandbox.stripe.server import StripeSandbox
 from sandbox.users_service import UsersService
 from tests.sandbox.conftest import START
@@ -281,6 +282,17 @@ async def test_the_page_may_load_its_own_files_and_stripes(browser: httpx.AsyncC
     assert policy["connect-src"] == f"'self' {STRIPE}"
     mentioned = {name for name, allowed in policy.items() if "http" in allowed}
     assert mentioned == {"script-src", "frame-src", "connect-src"}
+
+
+def test_a_page_of_production_gets_what_stripe_asks_for_and_is_otherwise_as_strict() -> None:
+    ours = content_security_policy(Origins("s", "s", "s")).split("; ")
+    theirs = content_security_policy(page_files.STRIPE).split("; ")
+    differing = [there for here, there in zip(ours, theirs, strict=True) if here != there]
+    assert differing == [
+        "script-src 'self' https://js.stripe.com https://*.js.stripe.com",
+        "frame-src https://js.stripe.com https://*.js.stripe.com https://hooks.stripe.com",
+        "connect-src 'self' https://api.stripe.com",
+    ]
 
 
 @pytest.mark.parametrize("path", ["/plans", "/account/invoices", "/assets"])

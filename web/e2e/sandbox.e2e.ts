@@ -1,6 +1,6 @@
 import { appendFileSync } from "node:fs";
 
-import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Browser, BrowserContext, Locator, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
 import type { SandboxStatus, User } from "../src/app/session";
@@ -19,6 +19,9 @@ const DECLINED = "4000000000009995";
 const CHALLENGED = "4000000000003220";
 /** Milliseconds for what goes through Stripe, the database and the broker. */
 const PATIENCE = 20_000;
+
+/** The present subscription. */
+const MINE = "/api/payments/subscription";
 
 let browser: Browser;
 let context: BrowserContext;
@@ -83,6 +86,12 @@ async function buy(card: string) {
   await click("Continue to payment");
   await enter(card);
   await click("Start free trial");
+}
+
+/** Waits for the bank's question, and answers it. */
+async function answerBank(answer: "Complete authentication" | "Fail authentication") {
+  const bank = page.frameLocator('iframe[title="3-D Secure"]');
+  await bank.getByRole("button", { name: answer }).click();
 }
 
 async function startTrial() {
@@ -157,16 +166,14 @@ describe("the three test cards", () => {
 
   test("one that wants its holder asks the bank's question", async () => {
     await buy(CHALLENGED);
-    const bank = page.frameLocator('iframe[title="3-D Secure"]');
-    await bank.getByRole("button", { name: "Complete authentication" }).click();
+    await answerBank("Complete authentication");
     await see("You’re all set");
     await arrives("trialing");
   });
 
   test("one whose holder does not answer is not taken", async () => {
     await buy(CHALLENGED);
-    const bank = page.frameLocator('iframe[title="3-D Secure"]');
-    await bank.getByRole("button", { name: "Fail authentication" }).click();
+    await answerBank("Fail authentication");
     await see(/Your bank could not confirm that it is you/);
     expect((await told<Subscription>("/api/payments/subscription")).hasAccess).toBe(false);
   });
@@ -197,15 +204,79 @@ test("canceling says when access ends, and can be taken back", async () => {
   await arrives("trialing");
 });
 
-test("a session that has ended leads to the sign-in, and back to where things were", async () => {
+test("who has had the trial pays at once, and is on the plan when the server says so", async () => {
+  await startTrial();
+  await click("Cancel subscription");
+  await page.getByRole("alertdialog").getByRole("button", { name: "Cancel subscription" }).click();
+  await see(/Your subscription ends on/);
+  await context.request.delete(
+    `${SANDBOX}/api/payments/subscriptions/${(await told<Subscription>(MINE)).id}?immediately=true`,
+    { headers: { "Idempotency-Key": crypto.randomUUID(), Origin: new URL(SANDBOX).origin } },
+  );
+  await expect
+    .poll(async () => (await told<Subscription>(MINE)).status, { timeout: PATIENCE })
+    .toBe("canceled");
+  await page.reload();
+  await click("Choose a plan");
+  await see(/You pay \$10 a month, starting today/);
+  await click("Continue to payment");
+  await enter(CHALLENGED);
+  await click("Pay $10.00 and subscribe");
+  await answerBank("Complete authentication");
+  await see("You’re on General now. Thank you!");
+  await click("Done");
+  await see("Next charge");
+  await page.getByRole("row", { name: /\$10\.00.*Paid/ }).waitFor();
+  await expect
+    .poll(async () => (await told<SandboxStatus>("/sandbox/status")).usersView?.hasAccess, {
+      timeout: PATIENCE,
+    })
+    .toBe(true);
+});
+
+test("a bank that has said no on a page of its own is told, and gives way to another card", async () => {
+  await buy(CHALLENGED);
+  await page.locator('iframe[title="3-D Secure"]').waitFor();
+  await page.goto(`${SANDBOX}/?setup_intent=seti_1&redirect_status=failed`);
+  await see("Your purchase was not finished");
+  expect(await page.getByText("There is nothing you need to do again").count()).toBe(0);
+  expect(page.url()).not.toContain("redirect_status");
+  await click("Finish payment");
+  await click("Continue to payment");
+  await enter(GOOD);
+  await click("Start free trial");
+  await see("You’re all set");
+  await arrives("trialing");
+});
+
+test("a session that has ended leads to the sign-in, and the same user back to it all", async () => {
+  // Nobody new can sign in a second time, so this is somebody of the list.
+  await click("Sign out");
+  await page.getByRole("button", { name: /Demo user 1/ }).click();
+  ({ user } = await told<{ user: User }>("/session"));
   await startTrial();
   await context.clearCookies();
   await click("Cancel subscription");
   await page.getByRole("alertdialog").getByRole("button", { name: "Cancel subscription" }).click();
   await see("Your session has ended. Sign in again");
   await page.getByRole("button", { name: /Demo user 1/ }).click();
-  await see("Membership");
-  await page.getByText("Subscription", { exact: true }).first().waitFor();
+  await see(/days left in your free trial/);
+  expect((await told<Subscription>(MINE)).cancelAt).toBeNull();
+  await arrives("trialing");
+});
+
+test("a network that is lost while Stripe is asked is made out by the server", async () => {
+  let lost = 0;
+  await page.route("**/v1/setup_intents/*/confirm", async (route) => {
+    lost += 1;
+    await route.fetch();
+    await route.abort("connectionreset");
+  });
+  await buy(GOOD);
+  await see("You’re all set");
+  expect(lost).toBe(1);
+  await click("Done");
+  await arrives("trialing");
 });
 
 test("a network that is lost is told, and nothing is lost with it", async () => {
@@ -260,7 +331,48 @@ test("a return that beats its webhook is confirmed by the server all the same", 
   await arrives("trialing");
 });
 
-test("the keyboard alone is enough, and stays inside the dialog", async () => {
+/** Goes on with the Tab key alone until it is there. */
+async function tabTo(there: Locator) {
+  for (let step = 0; step < 60; step += 1) {
+    if (await there.evaluate((element) => element === document.activeElement)) {
+      return;
+    }
+    await page.keyboard.press("Tab");
+  }
+  throw new Error(`The Tab key does not lead to ${there.toString()}.`);
+}
+
+test("the keyboard alone is enough to buy", async () => {
+  const by = (name: string) => page.getByRole("button", { name, exact: true });
+  await tabTo(by("Choose a plan"));
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog", { name: "Choose your plan" }).waitFor();
+  await tabTo(page.getByRole("radio", { name: /General/ }));
+  await page.keyboard.press("ArrowDown");
+  expect(await page.getByRole("radio", { name: /Event Organizer/ }).isChecked()).toBe(true);
+  await tabTo(by("Continue to payment"));
+  await page.keyboard.press("Enter");
+  for (const [field, text] of [
+    ["Card number", GOOD],
+    ["Expiration date", "1234"],
+    ["Security code", "123"],
+  ] as const) {
+    await page.getByLabel(field).waitFor();
+    await tabTo(page.getByLabel(field));
+    await page.keyboard.type(text);
+  }
+  await tabTo(by("Start free trial"));
+  await page.keyboard.press("Enter");
+  await see("You’re all set");
+  await tabTo(by("Done"));
+  await page.keyboard.press("Enter");
+  await see(/days left in your free trial/);
+  const heading = page.getByRole("heading", { name: "Subscription" });
+  expect(await heading.evaluate((element) => element === document.activeElement)).toBe(true);
+  await arrives("trialing", "event_organizer");
+});
+
+test("the keyboard stays inside the dialog, and returns to what opened it", async () => {
   await page.getByRole("button", { name: "Choose a plan" }).focus();
   await page.keyboard.press("Enter");
   const dialog = page.getByRole("dialog", { name: "Choose your plan" });

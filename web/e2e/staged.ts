@@ -8,16 +8,20 @@ import type { Page, Route } from "playwright-core";
 import { CONFIG, INVOICES, NONE, NOW } from "../tests/fixtures";
 
 const STRIPE = "http://stripe.localhost:1";
-const POLICY = [
-  "default-src 'none'",
-  `script-src 'self' ${STRIPE}`,
-  `frame-src ${STRIPE}`,
-  `connect-src 'self' ${STRIPE}`,
-  "style-src 'self'",
-  "img-src 'self' data:",
-  "base-uri 'none'",
-  "form-action 'self'",
-].join("; ");
+
+/** The policy that the README gives, with the stand-in's origin in the place of Stripe's. */
+async function policy(): Promise<string> {
+  const readme = await readFile(join(import.meta.dirname, "../README.md"), "utf8");
+  const [directives] = /(?<=^```text\n)default-src.*?(?=^```)/ms.exec(readme) ?? [];
+  if (directives === undefined) {
+    throw new Error("README.md has no Content-Security-Policy: `make docs` writes it");
+  }
+  return directives
+    .replaceAll("\n", " ")
+    .replaceAll(/https:\S*stripe\.com/g, STRIPE)
+    .trim();
+}
+
 const TYPES: Record<string, string> = {
   ".css": "text/css",
   ".html": "text/html",
@@ -27,13 +31,14 @@ const TYPES: Record<string, string> = {
 
 /** Serves the built page as the gateway does, without anything behind it. */
 export async function servePage(): Promise<{ address: string; server: Server }> {
+  const security = await policy();
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? "/", "http://page").pathname;
     const file = extname(path) === "" ? "/index.html" : path;
     readFile(join(import.meta.dirname, "../dist", file)).then(
       (body) => {
         response.writeHead(200, {
-          "Content-Security-Policy": POLICY,
+          "Content-Security-Policy": security,
           "Content-Type": TYPES[extname(file)] ?? "application/octet-stream",
         });
         response.end(body);

@@ -1,7 +1,12 @@
 import { act, screen, waitFor, within } from "@testing-library/react";
 import { afterEach, describe, expect, test, vi } from "vitest";
 
-import { type Subscription, SubscriptionManagement } from "../src/index";
+import {
+  type Returned,
+  returnedFrom,
+  type Subscription,
+  SubscriptionManagement,
+} from "../src/index";
 import * as given from "./fixtures";
 import {
   button,
@@ -91,6 +96,16 @@ const STATES: Record<string, State> = {
     says: [/Your access has ended for now/],
     offers: OWED,
   },
+  "past due and ending": {
+    subscription: { ...given.PAST_DUE, cancelAt: "2026-08-05T12:00:00Z" },
+    says: [/You keep access until July 20, 2026/, "Subscription ends", "August 5, 2026"],
+    offers: ["Resume subscription", "Update card", "Billing portal"],
+  },
+  "unpaid and ending": {
+    subscription: { ...given.without("unpaid"), cancelAt: "2026-08-05T12:00:00Z" },
+    says: ["Unpaid", /Your access is suspended/],
+    offers: OWED,
+  },
   unpaid: {
     subscription: given.without("unpaid"),
     says: ["Unpaid", "A payment is still open"],
@@ -98,8 +113,8 @@ const STATES: Record<string, State> = {
   },
   paused: {
     subscription: given.without("paused"),
-    says: ["Paused", "Your subscription is paused"],
-    offers: OWED,
+    says: ["Paused", "Your subscription is paused", /cancel this subscription, then choose/],
+    offers: ["Billing portal", "Cancel subscription"],
   },
   expired: {
     subscription: given.without("expired"),
@@ -108,13 +123,13 @@ const STATES: Record<string, State> = {
   },
   canceled: {
     subscription: given.ENDED,
-    says: ["Ended", /You had access until July 1, 2026/],
+    says: ["Ended", /It ended on July 1, 2026/],
     offers: ["Choose a plan"],
   },
   "a status nobody knows yet": {
     subscription: given.without("on_hold"),
     says: ["State: on hold", /You have no access at the moment/],
-    offers: ["Choose a plan"],
+    offers: ["Billing portal"],
   },
 };
 
@@ -206,13 +221,95 @@ describe("canceling", () => {
     expect(changed).toHaveBeenCalledWith(given.ENDING);
   });
 
-  test("a trial says that nothing will be charged", async () => {
-    wire({ [SUBSCRIPTION]: given.TRIALING });
+  interface Farewell {
+    subscription: Subscription;
+    says: string[];
+    never: RegExp;
+    immediately: string;
+  }
+  const NO_WAY_BACK = "This can’t be taken back";
+  const FAREWELLS: Record<string, Farewell> = {
+    trialing: {
+      subscription: given.TRIALING,
+      says: [
+        "You keep full access until November 26, 2026",
+        "you will not be charged at all",
+        "Until then you can change your mind and resume it.",
+      ],
+      never: /at once/,
+      immediately: "false",
+    },
+    active: {
+      subscription: given.ACTIVE,
+      says: ["You keep full access until August 5, 2026", "you will not be charged again"],
+      never: /at once/,
+      immediately: "false",
+    },
+    "past due, within the grace": {
+      subscription: given.PAST_DUE,
+      says: [
+        "you keep access until July 20, 2026",
+        "Your subscription ends on August 5, 2026.",
+        "we may try the payment that failed again",
+      ],
+      never: /full access|will not be charged again/,
+      immediately: "false",
+    },
+    "past due, ending before the grace does": {
+      subscription: { ...given.PAST_DUE, currentPeriodEnd: "2026-07-18T12:00:00Z" },
+      says: ["you keep access until July 18, 2026"],
+      never: /July 20/,
+      immediately: "false",
+    },
+    "past due, after the grace": {
+      subscription: { ...given.PAST_DUE, hasAccess: false },
+      says: ["your access has ended already", "Your subscription ends on August 5, 2026."],
+      never: /keep/,
+      immediately: "false",
+    },
+    unpaid: {
+      subscription: given.without("unpaid"),
+      says: ["You have no access at the moment", "ends at once", NO_WAY_BACK],
+      never: /August|You keep|change your mind/,
+      immediately: "true",
+    },
+    paused: {
+      subscription: given.without("paused"),
+      says: ["You have no access at the moment", "ends at once", NO_WAY_BACK],
+      never: /August|You keep|change your mind/,
+      immediately: "true",
+    },
+  };
+  test.each(Object.entries(FAREWELLS))(
+    "what is %s says what becomes of access and money, and asks for just that",
+    async (_name, { subscription, says, never, immediately }) => {
+      const asked = wire({
+        [SUBSCRIPTION]: subscription,
+        [`DELETE ${CHANGE}`]: immediately === "true" ? given.ENDED : given.ENDING,
+      });
+      const { user } = show(<SubscriptionManagement />);
+      await user.click(await button("Cancel subscription"));
+      const dialog = screen.getByRole("alertdialog");
+      for (const words of says) {
+        expect(dialog).toHaveAccessibleDescription(expect.stringContaining(words));
+      }
+      expect(dialog).not.toHaveTextContent(never);
+      await expectAccessible();
+      await user.click(within(dialog).getByRole("button", { name: "Cancel subscription" }));
+      await waitFor(() => expect(screen.queryByRole("alertdialog")).toBeNull());
+      const { path } = asked.find(({ method }) => method === "DELETE") ?? { path: "" };
+      expect(path).toBe(`${CHANGE}?immediately=${immediately}`);
+    },
+  );
+
+  test("leaves the focus on the card's heading, since its button is gone", async () => {
+    wire({ [SUBSCRIPTION]: given.ACTIVE, [`DELETE ${CHANGE}`]: given.ENDING });
     const { user } = show(<SubscriptionManagement />);
     await user.click(await button("Cancel subscription"));
-    const dialog = screen.getByRole("alertdialog");
-    expect(dialog).toHaveTextContent("November 26, 2026");
-    expect(dialog).toHaveTextContent("you will not be charged at all");
+    const dialog = within(screen.getByRole("alertdialog"));
+    await user.click(dialog.getByRole("button", { name: "Cancel subscription" }));
+    await button("Resume subscription");
+    expect(screen.getByRole("heading", { name: "Subscription" })).toHaveFocus();
   });
 
   test("can be thought better of, and gives the focus back", async () => {
@@ -278,6 +375,25 @@ test("resuming takes the cancellation back", async () => {
   await user.click(await button("Resume subscription"));
   expect(await screen.findByText("Your subscription goes on.")).toBeInTheDocument();
   expect(await button("Change plan")).toBeInTheDocument();
+  expect(screen.getByRole("heading", { name: "Subscription" })).toHaveFocus();
+});
+
+test("what cannot be loaded again is said to be out of date, until it can", async () => {
+  let away = false;
+  wire({
+    [SUBSCRIPTION]: () => (away ? refuse(given.problem(500, "internal-error")) : given.TRIALING),
+    [PORTAL]: unreachable,
+  });
+  const { user } = show(<SubscriptionManagement />);
+  await user.click(await button("Change plan"));
+  away = true;
+  await user.click(await button("Not now"));
+  expect(await screen.findByText("What you see may be out of date")).toBeInTheDocument();
+  expect(screen.getByText("134 days left in your free trial")).toBeInTheDocument();
+  await expectAccessible();
+  away = false;
+  await user.click(await button("Try again"));
+  await waitFor(() => expect(screen.queryByText("What you see may be out of date")).toBeNull());
 });
 
 describe("the portal", () => {
@@ -351,6 +467,52 @@ describe("back from Checkout", () => {
     expect(await screen.findByText(/Your purchase is confirmed/)).toBeInTheDocument();
   });
 
+  test("what was said is gone once something else is begun", async () => {
+    wire({
+      [SUBSCRIPTION]: given.TRIALING,
+      [SYNC]: { status: "complete", settled: true, subscription: given.TRIALING },
+    });
+    const { user } = show(<SubscriptionManagement checkoutSessionId="cs_1" />);
+    await screen.findByText(/Your purchase is confirmed/);
+    await user.click(await button("Cancel subscription"));
+    expect(screen.queryByText(/Your purchase is confirmed/)).toBeNull();
+  });
+
+  test.each<[string, Returned]>([
+    ["from a bank that said no", { redirectStatus: "failed" }],
+    ["without having paid", { checkoutCanceled: true }],
+  ])("%s, is told that nothing was charged, and nothing is waited for", async (_name, back) => {
+    const asked = wire({ [SUBSCRIPTION]: given.INCOMPLETE });
+    show(<SubscriptionManagement {...back} />);
+    expect(await screen.findByText("Your purchase was not finished")).toBeInTheDocument();
+    expect(await button("Finish payment")).toBeInTheDocument();
+    expect(screen.queryByText(/nothing you need to do/)).toBeNull();
+    expect(asked.filter(({ path }) => path.endsWith("/subscription"))).toHaveLength(1);
+    await expectAccessible();
+  });
+
+  test("nobody who has a subscription is told that it was not finished", async () => {
+    wire({ [SUBSCRIPTION]: given.ACTIVE });
+    show(<SubscriptionManagement checkoutCanceled />);
+    await button("Change plan");
+    expect(screen.queryByText("Your purchase was not finished")).toBeNull();
+  });
+
+  test("an address says which of these it is", () => {
+    const NOTHING = {
+      checkoutSessionId: undefined,
+      checkoutCanceled: false,
+      redirectStatus: undefined,
+    };
+    expect(returnedFrom("?tab=billing")).toEqual(NOTHING);
+    expect(returnedFrom("?session_id=cs_1")).toEqual({ ...NOTHING, checkoutSessionId: "cs_1" });
+    expect(returnedFrom("?checkout=canceled")).toEqual({ ...NOTHING, checkoutCanceled: true });
+    expect(returnedFrom("?payment_intent=pi_1&redirect_status=failed")).toEqual({
+      ...NOTHING,
+      redirectStatus: "failed",
+    });
+  });
+
   test.each(["open", "expired"])("a purchase that is %s was not finished", async (status) => {
     wire({ [SYNC]: { status, settled: true, subscription: given.NONE } });
     show(<SubscriptionManagement checkoutSessionId="cs_1" />);
@@ -373,7 +535,7 @@ describe("back from Checkout", () => {
 
   test("and from a bank's page, waits for the webhook too", async () => {
     wire({ [SUBSCRIPTION]: inTurn(given.INCOMPLETE, given.TRIALING) });
-    show(<SubscriptionManagement returned />);
+    show(<SubscriptionManagement redirectStatus="succeeded" />);
     expect(
       await screen.findByText(/Your purchase is confirmed/, {}, { timeout: 5000 }),
     ).toBeInTheDocument();
@@ -420,11 +582,10 @@ describe("colours", () => {
 
 test("what was loaded for one user is not shown to the next", async () => {
   wire({ [SUBSCRIPTION]: given.ACTIVE });
-  const first = show(<SubscriptionManagement />, { userId: "one" });
+  const { showTo } = show(<SubscriptionManagement />, { userId: "one" });
   expect(await button("Change plan")).toBeInTheDocument();
-  first.unmount();
   wire({ [SUBSCRIPTION]: silence });
-  show(<SubscriptionManagement />, { userId: "two" });
+  showTo("two");
   expect(screen.queryByText("General")).toBeNull();
   expect(screen.getByText("Loading your subscription")).toBeInTheDocument();
 });

@@ -2,7 +2,7 @@ import { act, fireEvent, screen, waitFor } from "@testing-library/react";
 import type { UserEvent } from "@testing-library/user-event";
 import { afterEach, describe, expect, test, vi } from "vitest";
 
-import { SubscriptionUpgradeModal } from "../src/index";
+import { type Offer, SubscriptionManagement, SubscriptionUpgradeModal } from "../src/index";
 import * as given from "./fixtures";
 import {
   type Asked,
@@ -54,7 +54,7 @@ const STRIPE = {
 };
 
 function open() {
-  const onClose = vi.fn<() => void>();
+  const onClose = vi.fn<(unsettled: Offer | null) => void>();
   const onChanged = vi.fn();
   return {
     onClose,
@@ -162,6 +162,16 @@ describe("choosing a plan", () => {
     wire({ [SUBSCRIPTION]: given.ENDING });
     open();
     expect(await screen.findByText("Your subscription is set to end")).toBeInTheDocument();
+  });
+
+  test.each([
+    ["paused", "Your subscription is paused"],
+    ["on_hold", "The plan can’t be changed at the moment"],
+  ])("of one that is %s says why it can’t be changed", async (status, words) => {
+    wire({ [SUBSCRIPTION]: given.without(status) });
+    open();
+    expect(await screen.findByText(words)).toBeInTheDocument();
+    expect(screen.queryByRole("radio")).toBeNull();
   });
 
   test("of one that is owed for leads to the portal", async () => {
@@ -397,6 +407,63 @@ describe("paying", () => {
     expect(await button("Start free trial")).not.toHaveAttribute("aria-disabled");
   });
 
+  const UNDECIDED: [string, object][] = [
+    ["the connection to Stripe is lost while it is confirmed", unreachable()],
+    ["Stripe has a fault of its own", { error: { type: "api_error" } }],
+    [
+      "it was confirmed before",
+      { error: { type: "invalid_request_error", code: "setup_intent_unexpected_state" } },
+    ],
+  ];
+  test.each(UNDECIDED)("where %s, the server is asked what became of it", async (_name, answer) => {
+    wire({
+      ...STRIPE,
+      [SUBSCRIPTION]: inTurn(given.NONE, given.INCOMPLETE, given.TRIALING),
+      [SUBSCRIBE]: BEGUN,
+      [`POST ${SETUP}/confirm`]: answer,
+    });
+    const { user } = open();
+    await pay(user);
+    expect(await screen.findByText(/finding out whether it worked/)).toBeInTheDocument();
+    expect(screen.queryByText(/not been charged|Stripe has accepted/)).toBeNull();
+    expect(
+      await screen.findByText(/Your free trial of General runs/, {}, { timeout: 5000 }),
+    ).toBeInTheDocument();
+  });
+
+  test("where the form cannot be shown by Stripe, says so and takes nothing", async () => {
+    wire();
+    /** As much of the stand-in as it takes to have its element fail to load. */
+    interface Made {
+      elements: (options: object) => Group;
+    }
+    interface Group {
+      create: (type: string) => { mount: () => void; tell: (event: string) => void };
+    }
+    const stripe = (key: string) => {
+      const made = window.Stripe?.(key) ?? null;
+      const { elements } = made as unknown as Made;
+      Object.assign(made ?? {}, {
+        elements: (options: object) => {
+          const group = elements(options);
+          const create = group.create.bind(group);
+          group.create = (type) => {
+            const element = create(type);
+            element.mount = () => queueMicrotask(() => element.tell("loaderror"));
+            return element;
+          };
+          return group;
+        },
+      });
+      return Promise.resolve(made);
+    };
+    const { user } = show(<SubscriptionUpgradeModal open onClose={vi.fn()} />, { stripe });
+    await user.click(await button("Continue to payment"));
+    expect(await screen.findByText("The payment form could not be loaded")).toBeInTheDocument();
+    expect(await button("Start free trial")).toHaveAttribute("aria-disabled", "true");
+    await expectAccessible();
+  });
+
   test("with an ended session tells the application", async () => {
     wire({ [SUBSCRIBE]: refuse(given.problem(401, "unauthenticated")) });
     const { user, onSessionExpired } = open();
@@ -425,6 +492,10 @@ describe("paying", () => {
     await toPayment(user);
     await user.click(await button("Pay on Stripe’s page instead"));
     await waitFor(() => expect(navigate).toHaveBeenCalledWith("https://checkout.example/1"));
+    // Until the page is gone, nothing is to be paid here as well; back again, it may.
+    expect(await button("Start free trial")).toHaveAttribute("aria-disabled", "true");
+    act(() => void dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true })));
+    expect(await button("Start free trial")).not.toHaveAttribute("aria-disabled");
     expect(asked.at(-1)?.body).toEqual({
       priceId: "price_general_monthly",
       successUrl: "http://localhost:8000/?session_id={CHECKOUT_SESSION_ID}",
@@ -636,6 +707,50 @@ describe("changing the plan", () => {
     expect(onChanged).not.toHaveBeenCalled();
   });
 
+  test("whose answered question is lost on the way asks the server what became of it", async () => {
+    wire({
+      ...changing(),
+      [SUBSCRIPTION]: inTurn(given.ACTIVE, given.ORGANIZER),
+      [`PATCH ${CHANGE}`]: given.PENDING,
+      [`GET ${PAYMENT}`]: inTurn({ ...QUESTION, id: "pi_1" }, unreachable),
+    });
+    const { user } = open();
+    await change(user);
+    await screen.findByTitle("3-D Secure");
+    act(() => void dispatchEvent(new MessageEvent("message", { data: "3ds-complete" })));
+    expect(
+      await screen.findByText("You’re on Event Organizer now. Thank you!"),
+    ).toBeInTheDocument();
+    expect(screen.queryByText(/Your plan has not changed/)).toBeNull();
+  });
+
+  test("without any card leads to the portal", async () => {
+    wire({
+      ...changing(),
+      [`PATCH ${CHANGE}`]: refuse(given.problem(409, "card-needed")),
+      "POST /api/payments/create-portal-session": { sessionUrl: "https://portal.example/1" },
+    });
+    const { user, navigate } = open();
+    await change(user);
+    expect(await screen.findByText("There is no card to pay with")).toBeInTheDocument();
+    await user.click(await button("Update card"));
+    await waitFor(() => expect(navigate).toHaveBeenCalledWith("https://portal.example/1"));
+  });
+
+  test("is worked out anew each time that it is looked at", async () => {
+    const asked = wire({
+      ...changing(),
+      [`POST ${CHANGE}/preview`]: inTurn(given.PREVIEW, { ...given.PREVIEW, amountDueNow: 320 }),
+    });
+    const { user } = open();
+    await toReview(user);
+    await button("Pay $3.36 and change");
+    await user.click(await button("Back"));
+    await toReview(user);
+    expect(await button("Pay $3.20 and change")).toBeInTheDocument();
+    expect(to(asked, "POST", `${CHANGE}/preview`)).toHaveLength(2);
+  });
+
   test("that waits for a payment elsewhere says so", async () => {
     wire({ ...changing(), [`PATCH ${CHANGE}`]: { ...given.PENDING, clientSecret: null } });
     const { user } = open();
@@ -687,6 +802,67 @@ describe("waiting for the server", () => {
     expect(
       await screen.findByText("You’re on Event Organizer now. Thank you!"),
     ).toBeInTheDocument();
+  });
+
+  test("goes on where the dialog is closed meanwhile: nothing is bought a second time", async () => {
+    let known: object = given.ACTIVE;
+    wire({ ...accepted, [SUBSCRIPTION]: () => known });
+    const { user } = show(<SubscriptionManagement />);
+    await user.click(await button("Change plan"));
+    await change(user);
+    await screen.findByText(/We’re waiting for the confirmation/);
+    await user.click(await button("Close"));
+    expect(await screen.findByText("Confirming your purchase…")).toBeInTheDocument();
+    expect(screen.queryByRole("button", { name: "Change plan" })).toBeNull();
+    known = given.ORGANIZER;
+    expect(
+      await screen.findByText(/Your purchase is confirmed/, {}, { timeout: 5000 }),
+    ).toBeInTheDocument();
+    expect(screen.getByText("Event Organizer")).toBeInTheDocument();
+  });
+
+  test("of what Stripe has said nothing about ends in just that, and may be repeated", async () => {
+    wire({
+      ...STRIPE,
+      [SUBSCRIPTION]: given.NONE,
+      [SUBSCRIBE]: BEGUN,
+      [`POST ${SETUP}/confirm`]: unreachable,
+    });
+    const { user } = open();
+    await user.type(await toPayment(user), CARD);
+    const start = await button("Start free trial");
+    vi.useFakeTimers({ shouldAdvanceTime: true });
+    fireEvent.click(start);
+    await screen.findByText("Confirming…");
+    await act(() => vi.advanceTimersByTimeAsync(31_000));
+    expect(await screen.findByText("We don’t know whether that worked")).toBeInTheDocument();
+    await expectAccessible();
+    vi.useRealTimers();
+    await user.click(await button("Back to the plans"));
+    expect(await button("Continue to payment")).toBeInTheDocument();
+  });
+
+  test("takes half a minute at most, even where the server says nothing at all", async () => {
+    wire({ ...accepted, [SUBSCRIPTION]: inTurn(given.ACTIVE, silence) });
+    const { user } = open();
+    await toReview(user);
+    const confirm = await button("Pay $3.36 and change");
+    vi.useFakeTimers({ shouldAdvanceTime: true });
+    fireEvent.click(confirm);
+    await screen.findByText("Confirming…");
+    await act(() => vi.advanceTimersByTimeAsync(31_000));
+    expect(await screen.findByText("We lost the connection while confirming")).toBeInTheDocument();
+  });
+
+  test("ends at once with the session", async () => {
+    const asked = wire({
+      ...accepted,
+      [SUBSCRIPTION]: inTurn(given.ACTIVE, refuse(given.problem(401, "unauthenticated"))),
+    });
+    const { user, onSessionExpired } = open();
+    await change(user);
+    await waitFor(() => expect(onSessionExpired).toHaveBeenCalledOnce());
+    expect(to(asked, "GET", "/api/payments/subscription")).toHaveLength(2);
   });
 
   test("survives a lost connection, and says that nothing has to be entered again", async () => {

@@ -1,7 +1,7 @@
 import type { StripeError } from "@stripe/stripe-js";
 import { expect, test } from "vitest";
 
-import { explain, explainStripe } from "../src/components/payments/parts/explain";
+import { explain, explainStripe, isUndecided } from "../src/components/payments/parts/explain";
 import { errorOf } from "../src/index";
 import { problem } from "./fixtures";
 
@@ -14,7 +14,12 @@ test.each([
   [404, "subscription-not-found", "reload", "has changed in the meantime"],
   [409, "already-subscribed", "reload", "already have a subscription"],
   [409, "preview-outdated", "preview", "worked out again"],
-  [409, "change-pending", "reload", "still waiting for its payment"],
+  [409, "card-needed", "update-card", "no card to pay with"],
+  [409, "request-under-way", "retry", "still working on your last request"],
+  [400, "provider-refused", "reload", "did not accept this"],
+  [422, "idempotency-key-reused", "reload", "lost track"],
+  [422, "redirect-not-allowed", undefined, "can’t be come back to"],
+  [404, "no-customer", "reload", "no billing account yet"],
   [409, "change-under-way", "reload", "has changed in the meantime"],
   [409, "payment-processing", "retry", "still processing a payment"],
   [422, "price-not-offered", "reload", "no longer offered"],
@@ -69,9 +74,37 @@ test("a card that nothing names is still a card", () => {
   expect(explainStripe({ type: "card_error" }).title).toBe("Your card was declined");
 });
 
-test("Stripe out of reach and a fault of Stripe's own charge nothing", () => {
-  const away = explainStripe({ type: "api_connection_error" });
-  expect(away.title).toBe("The payment provider can’t be reached");
-  const fault = explainStripe({ type: "api_error" });
-  expect(fault.advice).toContain("You have not been charged.");
+test.each([
+  ["api_connection_error", undefined],
+  ["api_error", undefined],
+  ["invalid_request_error", "payment_intent_unexpected_state"],
+  ["invalid_request_error", "setup_intent_unexpected_state"],
+])("%s %s leaves open what became of it, and nothing is claimed", (type, code) => {
+  const error = { type, code } as StripeError;
+  expect(isUndecided(error)).toBe(true);
+  expect(explainStripe(error).advice).not.toContain("You have not been charged");
 });
+
+test.each([
+  ["card_error", "card_declined"],
+  ["invalid_request_error", "payment_intent_authentication_failure"],
+])("%s %s is a no", (type, code) => {
+  const error = { type, code } as StripeError;
+  expect(isUndecided(error)).toBe(false);
+  expect(explainStripe(error).advice).toContain("You have not been charged");
+});
+
+test("a request that Stripe turns down is no decline", () => {
+  const error: StripeError = { type: "invalid_request_error", code: "parameter_invalid_empty" };
+  expect(isUndecided(error)).toBe(false);
+  expect(explainStripe(error).advice).not.toContain("You have not been charged");
+});
+
+test.each(["lost_card", "stolen_card"])(
+  "%s reads as a decline without a reason: who holds the card may not be its owner",
+  (code) => {
+    const of = (decline_code: string) =>
+      explainStripe({ type: "card_error", code: "card_declined", decline_code });
+    expect(of(code)).toEqual(of("generic_decline"));
+  },
+);

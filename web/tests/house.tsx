@@ -89,20 +89,24 @@ export function show(children: ReactNode, props: Partial<StripeProviderProps> = 
   const navigate = vi.fn<(url: string) => void>();
   const onSessionExpired = vi.fn<() => void>();
   const user = userEvent.setup();
-  const view = render(
-    <StripeProvider
-      service={createPaymentsService({ pause: () => Promise.resolve() })}
-      stripe={(key) => Promise.resolve(window.Stripe?.(key) ?? null)}
-      locale="en-US"
-      now={() => Date.parse(NOW)}
-      navigate={navigate}
-      onSessionExpired={onSessionExpired}
-      {...props}
-    >
-      {children}
-    </StripeProvider>,
-  );
-  return { ...view, user, navigate, onSessionExpired };
+  const everything: Partial<StripeProviderProps> = {
+    service: createPaymentsService({ pause: () => Promise.resolve() }),
+    stripe: (key) => Promise.resolve(window.Stripe?.(key) ?? null),
+    locale: "en-US",
+    now: () => Date.parse(NOW),
+    navigate,
+    onSessionExpired,
+    ...props,
+  };
+  const view = render(<StripeProvider {...everything}>{children}</StripeProvider>);
+  /** The same page goes on with another user. */
+  const showTo = (userId: string) =>
+    view.rerender(
+      <StripeProvider {...everything} userId={userId}>
+        {children}
+      </StripeProvider>,
+    );
+  return { ...view, user, navigate, onSessionExpired, showTo };
 }
 
 /** No violation that axe can see without layout; contrast is looked at in a real browser. */

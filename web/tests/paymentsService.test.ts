@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { HttpResponse } from "msw";
-import { describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 
 import {
   CardDeclinedError,
@@ -226,6 +226,19 @@ describe("a server that asks for patience", () => {
     expect(asked[0]?.key).toBe(asked[1]?.key);
   });
 
+  test("until a date is asked again after a pause of our own", async () => {
+    pauses.length = 0;
+    const date = "Wed, 15 Jul 2026 12:00:00 GMT";
+    wire({
+      [`GET ${SUBSCRIPTION}`]: inTurn(
+        refuse(problem(503, "try-again"), { "Retry-After": date }),
+        ACTIVE,
+      ),
+    });
+    expect(await service().getSubscription()).toEqual(ACTIVE);
+    expect(pauses[0]).toBeGreaterThan(0);
+  });
+
   test("without end is given up", async () => {
     const asked = wire({ [`GET ${SUBSCRIPTION}`]: refuse(problem(503, "try-again")) });
     await expect(service().getSubscription()).rejects.toThrow(ProblemError);
@@ -252,6 +265,82 @@ test("every operation for users in the contract has a method here", () => {
   ) as { paths: Record<string, Record<string, unknown>> };
   const operations = Object.entries(contract.paths)
     .filter(([path]) => path.startsWith("/api/payments/") && !path.endsWith("/webhook"))
-    .flatMap(([, methods]) => Object.keys(methods));
-  expect(operations).toHaveLength(Object.keys(service()).length);
+    .flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+  // A path of the contract fits whatever stands for its parameters.
+  const fits = (operation: string) => new RegExp(`^${operation.replaceAll(/\{\w+\}/g, "[^/]+")}$`);
+  const asked = [...Object.values(CHANGES).map(([route]) => route), ...READ];
+  expect(operations.filter((one) => !asked.some((route) => fits(one).test(route)))).toEqual([]);
+  expect(asked.filter((route) => !operations.some((one) => fits(one).test(route)))).toEqual([]);
+});
+
+/** What is read; the tests above ask for it by name. */
+const READ = ["GET /api/payments/config", `GET ${SUBSCRIPTION}`, "GET /api/payments/invoices"];
+
+test.each([
+  [429, "too-many-requests"],
+  [401, "unauthenticated"],
+  [409, "request-under-way"],
+])(
+  "an answer of %i %s says nothing of an attempt before it: the key stays",
+  async (status, name) => {
+    const asked = wire({
+      [`POST ${SUBSCRIPTIONS}`]: inTurn(
+        refuse(problem(503, "outcome-unknown"), { "Retry-After": "60" }),
+        refuse(problem(status, name), { "Retry-After": "60" }),
+        BEGUN,
+      ),
+    });
+    const payments = service();
+    await expect(payments.createSubscription("price_1")).rejects.toThrow(ProblemError);
+    await expect(payments.createSubscription("price_1")).rejects.toThrow(ProblemError);
+    await payments.createSubscription("price_1");
+    expect(new Set(asked.map(({ key }) => key)).size).toBe(1);
+  },
+);
+
+describe("patience", () => {
+  afterEach(() => void vi.useRealTimers());
+
+  /** A network on which nothing comes back until the request is given up. */
+  const deaf = () => {
+    const seen = { requests: 0, failed: false };
+    const payments = createPaymentsService({
+      fetch: (request) => {
+        seen.requests += 1;
+        return new Promise((_, reject) =>
+          request.signal.addEventListener("abort", () => reject(new Error("given up"))),
+        );
+      },
+    });
+    return { seen, payments };
+  };
+
+  test("ends after half a minute in all, however often it is tried", async () => {
+    vi.useFakeTimers();
+    const { seen, payments } = deaf();
+    payments.createSubscription("price_1").catch(() => (seen.failed = true));
+    await vi.advanceTimersByTimeAsync(29_000);
+    expect(seen.failed).toBe(false);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(seen).toEqual({ requests: 1, failed: true });
+  });
+
+  test("is short and not tried again where somebody looks again anyway", async () => {
+    vi.useFakeTimers();
+    const { seen, payments } = deaf();
+    payments.lookAtSubscription().catch(() => (seen.failed = true));
+    await vi.advanceTimersByTimeAsync(5_100);
+    expect(seen).toEqual({ requests: 1, failed: true });
+  });
+
+  test("ends with the signal of who looks", async () => {
+    const { seen, payments } = deaf();
+    const stop = new AbortController();
+    const look = payments.lookAtSubscription(stop.signal);
+    await vi.waitFor(() => expect(seen.requests).toBe(1));
+    stop.abort();
+    await expect(look).rejects.toThrow(ConnectionError);
+  });
 });

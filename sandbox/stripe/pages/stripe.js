@@ -5,6 +5,8 @@
 //   elements.create("payment").mount("#payment-element");
 //   await stripe.confirmPayment({ elements, confirmParams: { return_url } });
 //
+// As Stripe.js it rejects with nothing: whatever goes wrong is an `error` in what it resolves to.
+//
 // The card is sent to the sandbox as Stripe.js sends it to Stripe: a payment method first, then
 // the confirmation of the intent with its client secret. (Stripe: Stripe.js reference)
 (() => {
@@ -21,10 +23,26 @@
   async function call(key, method, path, fields) {
     const form = new URLSearchParams({ ...fields, key });
     const target = method === "GET" ? `${API}${path}?${form}` : `${API}${path}`;
-    const answer = await fetch(target, { method, body: method === "GET" ? undefined : form });
-    const body = await answer.json();
+    let body;
+    try {
+      const answer = await fetch(target, { method, body: method === "GET" ? undefined : form });
+      body = await answer.json();
+    } catch {
+      const message = "We are experiencing issues connecting to our payments provider.";
+      throw new ApiError({ type: "api_connection_error", message });
+    }
     if (body.error) throw new ApiError(body.error);
     return body;
+  }
+
+  // What `work` comes to, or the error that the API answered it with.
+  async function resolved(work) {
+    try {
+      return await work();
+    } catch (problem) {
+      if (problem instanceof ApiError) return { error: problem.error };
+      throw problem;
+    }
   }
 
   const kindOf = (secret) => (secret.startsWith("seti_") ? "setup_intents" : "payment_intents");
@@ -226,42 +244,38 @@
     const failed = (intent) => intent.last_payment_error ?? intent.last_setup_error;
 
     async function confirm(name, options) {
-      try {
-        const { elements, confirmParams = {}, redirect = "always" } = options;
-        const secret = options.clientSecret ?? elements.clientSecret;
-        const filled = await elements.submit();
-        if (filled.error) return { error: filled.error };
-        const card = Object.values(elements.made)[0].card();
-        const method = await call(key, "POST", "/v1/payment_methods", card);
-        await call(key, "POST", `/v1/${kindOf(secret)}/${idOf(secret)}/confirm`, {
-          client_secret: secret,
-          payment_method: method.id,
-        });
-        const intent = await handle(secret);
-        if (failed(intent)) return { error: failed(intent) };
-        if (redirect === "always" && confirmParams.return_url) {
-          const target = new URL(confirmParams.return_url);
-          target.searchParams.set(name, intent.id);
-          target.searchParams.set(`${name}_client_secret`, secret);
-          target.searchParams.set("redirect_status", "succeeded");
-          location.assign(target);
-          return new Promise(() => {});
-        }
-        return name === "setup_intent" ? { setupIntent: intent } : { paymentIntent: intent };
-      } catch (problem) {
-        if (problem instanceof ApiError) return { error: problem.error };
-        throw problem;
+      const { elements, confirmParams = {}, redirect = "always" } = options;
+      const secret = options.clientSecret ?? elements.clientSecret;
+      const filled = await elements.submit();
+      if (filled.error) return { error: filled.error };
+      const card = Object.values(elements.made)[0].card();
+      const method = await call(key, "POST", "/v1/payment_methods", card);
+      await call(key, "POST", `/v1/${kindOf(secret)}/${idOf(secret)}/confirm`, {
+        client_secret: secret,
+        payment_method: method.id,
+      });
+      const intent = await handle(secret);
+      if (failed(intent)) return { error: failed(intent) };
+      if (redirect === "always" && confirmParams.return_url) {
+        const target = new URL(confirmParams.return_url);
+        target.searchParams.set(name, intent.id);
+        target.searchParams.set(`${name}_client_secret`, secret);
+        target.searchParams.set("redirect_status", "succeeded");
+        location.assign(target);
+        return new Promise(() => {});
       }
+      return name === "setup_intent" ? { setupIntent: intent } : { paymentIntent: intent };
     }
 
     async function createPaymentMethod({ elements }) {
-      try {
-        const card = Object.values(elements.made)[0].card();
-        return { paymentMethod: await call(key, "POST", "/v1/payment_methods", card) };
-      } catch (problem) {
-        if (problem instanceof ApiError) return { error: problem.error };
-        throw problem;
-      }
+      const card = Object.values(elements.made)[0].card();
+      return { paymentMethod: await call(key, "POST", "/v1/payment_methods", card) };
+    }
+
+    async function handleNextAction({ clientSecret }) {
+      const intent = await handle(clientSecret);
+      const result = clientSecret.startsWith("seti_") ? "setupIntent" : "paymentIntent";
+      return failed(intent) ? { error: failed(intent) } : { [result]: intent };
     }
 
     // What belongs to the single card fields of old is named, for whoever asks whether it is
@@ -271,19 +285,17 @@
     }
 
     return {
-      createPaymentMethod,
+      createPaymentMethod: (options) => resolved(() => createPaymentMethod(options)),
       createToken: missing,
       confirmCardPayment: missing,
       elements: (options = {}) => new Elements(options),
-      confirmPayment: (options) => confirm("payment_intent", options),
-      confirmSetup: (options) => confirm("setup_intent", options),
-      retrievePaymentIntent: async (secret) => ({ paymentIntent: await retrieve(secret) }),
-      retrieveSetupIntent: async (secret) => ({ setupIntent: await retrieve(secret) }),
-      handleNextAction: async ({ clientSecret }) => {
-        const intent = await handle(clientSecret);
-        const result = clientSecret.startsWith("seti_") ? "setupIntent" : "paymentIntent";
-        return failed(intent) ? { error: failed(intent) } : { [result]: intent };
-      },
+      confirmPayment: (options) => resolved(() => confirm("payment_intent", options)),
+      confirmSetup: (options) => resolved(() => confirm("setup_intent", options)),
+      retrievePaymentIntent: (secret) =>
+        resolved(async () => ({ paymentIntent: await retrieve(secret) })),
+      retrieveSetupIntent: (secret) =>
+        resolved(async () => ({ setupIntent: await retrieve(secret) })),
+      handleNextAction: (options) => resolved(() => handleNextAction(options)),
     };
   };
   window.Stripe.version = "sandbox";

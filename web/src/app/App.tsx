@@ -1,9 +1,14 @@
 import { useCallback, useEffect, useMemo, useState } from "react";
 
-import { InvoiceHistory, loadStripeFrom, StripeProvider, SubscriptionManagement } from "../index";
+import {
+  InvoiceHistory,
+  loadStripeFrom,
+  type Returned,
+  StripeProvider,
+  SubscriptionManagement,
+} from "../index";
 import css from "./App.module.css";
 import { PLANS } from "./plans";
-import type { Returned } from "./returned";
 import { SandboxPanel } from "./SandboxPanel";
 import { currentUser, sandboxStatus, type SandboxStatus, signOut, type User } from "./session";
 import { SignIn } from "./SignIn";

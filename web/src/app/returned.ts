@@ -1,18 +1,10 @@
-/** What Stripe has put into the page's address on the way back. */
-export interface Returned {
-  checkoutSessionId?: string;
-  returned?: boolean;
-}
+import { type Returned, returnedFrom } from "../index";
 
-/** Takes it out of the address, so that a reload does not bring it back. */
+/** Takes what a return has put into the address out of it, so that a reload does not repeat it. */
 export function takeReturned(): Returned {
-  const query = new URLSearchParams(location.search);
-  const session = query.get("session_id");
+  const returned = returnedFrom(location.search);
   if (location.search !== "") {
     history.replaceState(null, "", location.pathname);
   }
-  return {
-    ...(session === null ? {} : { checkoutSessionId: session }),
-    ...(query.has("redirect_status") ? { returned: true } : {}),
-  };
+  return returned;
 }

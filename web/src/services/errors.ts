@@ -66,7 +66,7 @@ export class ProblemError extends PaymentsError {
   }
 
   get undecided(): boolean {
-    return this.status >= 500;
+    return this.status >= 500 || this.problem === "request-under-way";
   }
 }
 

@@ -1,7 +1,13 @@
 import createClient from "openapi-fetch";
 
-import { ConnectionError, errorOf, PaymentsError, UnexpectedAnswerError } from "./errors";
-import { retrying } from "./retrying";
+import {
+  ConnectionError,
+  errorOf,
+  PaymentsError,
+  ProblemError,
+  UnexpectedAnswerError,
+} from "./errors";
+import { IMPATIENT, PATIENT, type Patience, retrying } from "./retrying";
 import type { components, paths } from "./schema";
 
 type Schemas = components["schemas"];
@@ -40,20 +46,8 @@ export type PaymentsService = ReturnType<typeof createPaymentsService>;
  * one by the user does it twice.
  */
 export function createPaymentsService(options: PaymentsServiceOptions = {}) {
-  const client = createClient<paths>({
-    baseUrl: options.baseUrl ?? globalThis.location.origin,
-    // Looked up at each call, so that whatever replaces it later is used too.
-    fetch: retrying(options.fetch ?? ((request) => globalThis.fetch(request)), options.pause),
-  });
-  client.use({
-    async onRequest({ request }) {
-      const token = await options.token?.();
-      if (token != null) {
-        request.headers.set("Authorization", `Bearer ${token}`);
-      }
-      return request;
-    },
-  });
+  const client = connect(options, PATIENT);
+  const glance = connect(options, IMPATIENT);
   const once = keyring();
 
   return {
@@ -62,6 +56,10 @@ export function createPaymentsService(options: PaymentsServiceOptions = {}) {
 
     /** The current subscription, else the one that ended last, else one with status none. */
     getSubscription: (): Promise<Subscription> => answer(client.GET("/api/payments/subscription")),
+
+    /** The same, asked for once and not for long: for who looks again, until `signal` says stop. */
+    lookAtSubscription: (signal?: AbortSignal): Promise<Subscription> =>
+      answer(glance.GET("/api/payments/subscription", signal === undefined ? {} : { signal })),
 
     /** Make sure that the user is a customer. */
     createCustomer: (): Promise<Customer> =>
@@ -184,6 +182,31 @@ export function createPaymentsService(options: PaymentsServiceOptions = {}) {
   };
 }
 
+function connect(options: PaymentsServiceOptions, patience: Patience) {
+  const client = createClient<paths>({
+    baseUrl: options.baseUrl ?? globalThis.location.origin,
+    fetch: retrying(
+      // Looked up at each call, so that whatever replaces it later is used too.
+      options.fetch ?? ((request) => globalThis.fetch(request)),
+      patience,
+      options.pause,
+    ),
+  });
+  client.use({
+    async onRequest({ request }) {
+      const token = await options.token?.();
+      if (token != null) {
+        request.headers.set("Authorization", `Bearer ${token}`);
+      }
+      return request;
+    },
+  });
+  return client;
+}
+
+/** Refusals that came before the request was looked at: they say nothing of an earlier attempt. */
+const UNHEARD = new Set([401, 408, 429]);
+
 /** Keys by request: kept while nobody knows what became of the request, then forgotten. */
 function keyring() {
   const keys = new Map<string, string>();
@@ -198,7 +221,7 @@ function keyring() {
       keys.delete(request);
       return answer;
     } catch (error) {
-      if (!(error instanceof PaymentsError && error.undecided)) {
+      if (error instanceof ProblemError && !error.undecided && !UNHEARD.has(error.status)) {
         keys.delete(request);
       }
       throw error;

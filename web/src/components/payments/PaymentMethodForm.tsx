@@ -6,7 +6,7 @@ import useSWR from "swr";
 import type { SubscriptionBegun } from "../../services/paymentsService";
 import { Button } from "./parts/Button";
 import { type ColorScheme, usePayments } from "./parts/context";
-import { explain, type Explanation, explainStripe } from "./parts/explain";
+import { explain, type Explanation, explainStripe, isUndecided } from "./parts/explain";
 import { LoadFailure, useOnline, useReportExpiry } from "./parts/failures";
 import { useFormat } from "./parts/format";
 import { Notice } from "./parts/Notice";
@@ -26,6 +26,10 @@ export interface PaymentMethodFormProps {
   returnUrl?: string | undefined;
   /** Stripe has taken the card. The subscription counts once the server knows: wait for that. */
   onConfirmed: (begun: SubscriptionBegun) => void;
+  /** Stripe has not said whether it has: only the server can tell, so wait for that, too. */
+  onUndecided: (begun: SubscriptionBegun) => void;
+  /** Nothing is to be confirmed at the moment. */
+  disabled?: boolean;
   /** The trial that was shown is no longer to be had. */
   onTermsChanged?: () => void;
   /** Something is under way that should not be walked away from. */
@@ -100,7 +104,9 @@ function Form({
   offer,
   trialDays,
   returnUrl,
+  disabled = false,
   onConfirmed,
+  onUndecided,
   onTermsChanged,
   onBusy,
 }: PaymentMethodFormProps) {
@@ -150,16 +156,19 @@ function Form({
     const confirmed = trial
       ? await stripe.confirmSetup(confirmation)
       : await stripe.confirmPayment(confirmation);
-    if (confirmed.error !== undefined) {
+    if (confirmed.error === undefined) {
+      onConfirmed(begun);
+    } else if (isUndecided(confirmed.error)) {
+      onUndecided(begun);
+    } else {
       return explainStripe(confirmed.error);
     }
-    onConfirmed(begun);
     return null;
   }
 
   async function submit(event: SyntheticEvent) {
     event.preventDefault();
-    if (running.current || !ready || !online) {
+    if (running.current || !ready || !online || disabled) {
       return;
     }
     running.current = true;
@@ -212,7 +221,7 @@ function Form({
           look="primary"
           wide
           busy={busy}
-          disabled={!ready || failed || !online}
+          disabled={!ready || failed || !online || disabled}
         >
           {busy ? "One moment…" : trial ? "Start free trial" : <PayLabel offer={offer} />}
         </Button>

@@ -1,4 +1,12 @@
-import { type ReactNode, useId, useState } from "react";
+import {
+  type FocusEvent,
+  type ReactNode,
+  type RefObject,
+  useEffect,
+  useId,
+  useRef,
+  useState,
+} from "react";
 
 import type { Subscription } from "../../services/paymentsService";
 import { Badge } from "./parts/Badge";
@@ -6,12 +14,19 @@ import { Button } from "./parts/Button";
 import { CancelDialog } from "./parts/CancelDialog";
 import { usePayments, usePlanText } from "./parts/context";
 import { explain } from "./parts/explain";
-import { LoadFailure, OfflineNotice, useOnline, useReportExpiry } from "./parts/failures";
+import {
+  LoadFailure,
+  OfflineNotice,
+  RefreshFailure,
+  useOnline,
+  useReportExpiry,
+} from "./parts/failures";
 import { useFormat } from "./parts/format";
 import { Notice } from "./parts/Notice";
-import { isRunning, offersOf } from "./parts/offers";
+import { canBuy, isRunning, type Offer, offersOf } from "./parts/offers";
 import { useOpenPortal } from "./parts/openPortal";
 import { useConfig, useConfirmed, useSubscription } from "./parts/resources";
+import type { Returned } from "./parts/returned";
 import { Skeleton } from "./parts/Skeleton";
 import { statusOf } from "./parts/status";
 import { perInterval } from "./parts/Terms";
@@ -21,11 +36,11 @@ import { type Return, useReturn } from "./parts/useReturn";
 import css from "./SubscriptionManagement.module.css";
 import { SubscriptionUpgradeModal } from "./SubscriptionUpgradeModal";
 
-export interface SubscriptionManagementProps {
-  /** The buyer is back from this Checkout (`session_id` in the page's address). */
-  checkoutSessionId?: string | undefined;
-  /** The buyer is back from a page of their bank (`redirect_status` in the page's address). */
-  returned?: boolean | undefined;
+/**
+ * What the address says of a buyer who comes back is in it (see `returnedFrom`). It is read once, so
+ * that it may be taken out of the address.
+ */
+export interface SubscriptionManagementProps extends Returned {
   /** Where Stripe's pages come back to; this page, without its query, if not given. */
   returnUrl?: string | undefined;
   /** The server has confirmed something new about the subscription. */
@@ -36,17 +51,19 @@ type Open = "plans" | "cancel" | null;
 
 /** Shows a subscription, and everything that can be done about it. */
 export function SubscriptionManagement({
-  checkoutSessionId,
-  returned = false,
   returnUrl,
   onChanged,
+  ...returned
 }: SubscriptionManagementProps) {
   const subscription = useSubscription();
   const confirmed = useConfirmed();
-  const { found, again } = useReturn(checkoutSessionId, returned);
+  const { found, again, waitFor, dismiss } = useReturn(returned);
+  const online = useOnline();
   const [open, setOpen] = useState<Open>(null);
   const [said, setSaid] = useState<string | null>(null);
   const heading = useId();
+  const title = useRef<HTMLHeadingElement>(null);
+  const held = useHeldFocus(title);
   const { date } = useFormat();
   const shown = found.state === "confirming" ? undefined : subscription.data;
 
@@ -57,33 +74,49 @@ export function SubscriptionManagement({
     onChanged?.(news);
   }
 
+  /** What was said belongs to what was done before. */
+  function begin(what: Open) {
+    setSaid(null);
+    dismiss();
+    setOpen(what);
+  }
+
+  function closePlans(unsettled: Offer | null) {
+    setOpen(null);
+    if (unsettled === null) {
+      subscription.reload();
+    } else {
+      waitFor(unsettled);
+    }
+  }
+
   return (
-    <Themed className={`${theme.card ?? ""} ${css.card ?? ""}`} aria-labelledby={heading}>
+    <Themed
+      className={`${theme.card ?? ""} ${css.card ?? ""}`}
+      aria-labelledby={heading}
+      onFocus={held}
+    >
       <div className={css.head}>
-        <h2 id={heading} className={theme.heading}>
+        <h2 ref={title} id={heading} className={theme.heading} tabIndex={-1}>
           Subscription
         </h2>
         {shown !== undefined && shown.status !== "none" && <Badge {...statusOf(shown)} />}
       </div>
       <OfflineNotice />
-      <ReturnNotice found={found} onAgain={again} onFinish={() => setOpen("plans")} />
+      <ReturnNotice found={found} present={subscription.data} onAgain={again} />
       {/* Always there, so that what is put into it is announced. */}
       <div className={css.said} aria-live="polite">
         {said !== null && <Notice tone="success" title={said} />}
       </div>
+      {shown !== undefined && subscription.error !== undefined && online && (
+        <RefreshFailure error={subscription.error} onRetry={subscription.reload} />
+      )}
       {found.state !== "confirming" &&
         (shown !== undefined ? (
           <Present
             subscription={shown}
             returnUrl={returnUrl}
-            onPlans={() => {
-              setSaid(null);
-              setOpen("plans");
-            }}
-            onCancel={() => {
-              setSaid(null);
-              setOpen("cancel");
-            }}
+            onBegin={begin}
             onResumed={(news) => void take(news, "Your subscription goes on.")}
             onStale={subscription.reload}
           />
@@ -94,7 +127,7 @@ export function SubscriptionManagement({
         ))}
       <SubscriptionUpgradeModal
         open={open === "plans"}
-        onClose={() => setOpen(null)}
+        onClose={closePlans}
         returnUrl={returnUrl}
         onChanged={onChanged}
       />
@@ -120,14 +153,32 @@ export function SubscriptionManagement({
   );
 }
 
+/**
+ * Gives the focus to `fallback` where what had it is gone: a button that led to something else, or
+ * the dialog that it opened. Returns what is to hear of the focus.
+ */
+function useHeldFocus(fallback: RefObject<HTMLElement | null>): (event: FocusEvent) => void {
+  const last = useRef<Element>(null);
+  // After every change, since any may have taken it away.
+  useEffect(() => {
+    if (last.current?.isConnected === false && document.activeElement === document.body) {
+      last.current = null;
+      fallback.current?.focus();
+    }
+  });
+  return (event) => {
+    last.current = event.target;
+  };
+}
+
 function ReturnNotice({
   found,
+  present,
   onAgain,
-  onFinish,
 }: {
   found: Return;
+  present: Subscription | undefined;
   onAgain: () => void;
-  onFinish: () => void;
 }) {
   switch (found.state) {
     case "none":
@@ -156,13 +207,12 @@ function ReturnNotice({
       );
     case "unfinished":
       return (
-        <Notice
-          tone="warning"
-          title="Your purchase was not finished"
-          actions={<Button onClick={onFinish}>Choose a plan</Button>}
-        >
-          You have not been charged.
-        </Notice>
+        // Whoever has a subscription all the same did finish it, some other way.
+        (present === undefined || canBuy(present)) && (
+          <Notice tone="warning" title="Your purchase was not finished">
+            You have not been charged. You can begin again whenever you like.
+          </Notice>
+        )
       );
     case "failed":
       return (
@@ -181,20 +231,27 @@ function ReturnNotice({
 interface PresentProps {
   subscription: Subscription;
   returnUrl: string | undefined;
-  onPlans: () => void;
-  onCancel: () => void;
+  /** Something is done: in a dialog, or, for null, right here. */
+  onBegin: (what: Open) => void;
   onResumed: (subscription: Subscription) => void;
   onStale: () => void;
 }
 
 /** The subscription as it is now. */
-function Present({ subscription, returnUrl, onPlans, onCancel, onResumed, onStale }: PresentProps) {
+function Present({ subscription, returnUrl, onBegin, onResumed, onStale }: PresentProps) {
   const portal = useOpenPortal(returnUrl);
   const resume = useResume(subscription, onResumed);
   const online = useOnline();
   const running = isRunning(subscription);
-  const granting = subscription.status === "trialing" || subscription.status === "active";
+  const { status } = subscription;
+  const granting = status === "trialing" || status === "active";
   const ending = subscription.cancelAt != null;
+  // What has no access ends at once, even where its end is planned for later.
+  const stuck = status === "unpaid" || status === "paused";
+  const toPortal = () => {
+    onBegin(null);
+    portal.open();
+  };
 
   return (
     <>
@@ -215,41 +272,53 @@ function Present({ subscription, returnUrl, onPlans, onCancel, onResumed, onStal
           ),
       )}
       <div className={css.actions}>
-        {running ? (
-          <>
-            {granting && ending && (
-              <Button look="primary" busy={resume.busy} disabled={!online} onClick={resume.start}>
-                Resume subscription
-              </Button>
-            )}
-            {granting && !ending && (
-              <Button look="primary" onClick={onPlans}>
-                Change plan
-              </Button>
-            )}
-            <Button
-              look={granting ? "secondary" : "primary"}
-              busy={portal.busy}
-              disabled={!online}
-              onClick={portal.open}
-            >
-              Update card
-            </Button>
-            <Button disabled={portal.busy || !online} onClick={portal.open}>
-              Billing portal
-            </Button>
-            {!ending && (
-              <Apart>
-                <Button look="quiet" onClick={onCancel}>
-                  Cancel subscription
-                </Button>
-              </Apart>
-            )}
-          </>
-        ) : (
-          <Button look="primary" onClick={onPlans}>
-            {subscription.status === "incomplete" ? "Finish payment" : "Choose a plan"}
+        {canBuy(subscription) && (
+          <Button look="primary" onClick={() => onBegin("plans")}>
+            {status === "incomplete" ? "Finish payment" : "Choose a plan"}
           </Button>
+        )}
+        {running && ending && !stuck && (
+          <Button
+            look={granting ? "primary" : "secondary"}
+            busy={resume.busy}
+            disabled={!online}
+            onClick={() => {
+              onBegin(null);
+              resume.start();
+            }}
+          >
+            Resume subscription
+          </Button>
+        )}
+        {granting && !ending && (
+          <Button look="primary" onClick={() => onBegin("plans")}>
+            Change plan
+          </Button>
+        )}
+        {running && status !== "paused" && (
+          <Button
+            look={granting ? "secondary" : "primary"}
+            busy={portal.busy}
+            disabled={!online}
+            onClick={toPortal}
+          >
+            Update card
+          </Button>
+        )}
+        {!canBuy(subscription) && (
+          <Button disabled={portal.busy || !online} onClick={toPortal}>
+            Billing portal
+          </Button>
+        )}
+        {running && (!ending || stuck) && (
+          <Apart>
+            <Button
+              look={status === "paused" ? "secondary" : "quiet"}
+              onClick={() => onBegin("cancel")}
+            >
+              Cancel subscription
+            </Button>
+          </Apart>
         )}
       </div>
     </>
@@ -302,7 +371,8 @@ function Situation({ subscription }: { subscription: Subscription }) {
     case "paused":
       return (
         <Notice tone="warning" title="Your subscription is paused">
-          Your trial ended without a card. Add one in the billing portal to go on.
+          Your trial ended without a card, and your access with it. To go on, cancel this
+          subscription, then choose a plan again.
         </Notice>
       );
     case "expired":
@@ -314,8 +384,8 @@ function Situation({ subscription }: { subscription: Subscription }) {
     case "canceled":
       return (
         <Notice tone="info" title="Your subscription has ended">
-          {until === null ? "" : `You had access until ${until}. `}You can subscribe again whenever
-          you like.
+          {subscription.endDate == null ? "" : `It ended on ${date(subscription.endDate)}. `}
+          You can subscribe again whenever you like.
         </Notice>
       );
     case "trialing":
@@ -395,7 +465,11 @@ function Facts({ subscription }: { subscription: Subscription }) {
         )}
         {subscription.cancelAt != null && (
           <div className={css.fact}>
-            <dt>Access ends</dt>
+            <dt>
+              {subscription.accessUntil === subscription.cancelAt
+                ? "Access ends"
+                : "Subscription ends"}
+            </dt>
             <dd>{date(subscription.cancelAt)}</dd>
           </div>
         )}

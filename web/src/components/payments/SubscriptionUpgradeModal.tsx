@@ -9,8 +9,8 @@ import { explain, type Explanation } from "./parts/explain";
 import { LoadFailure, OfflineNotice, useReportExpiry } from "./parts/failures";
 import { useFormat } from "./parts/format";
 import { Notice } from "./parts/Notice";
-import { canBuy, type Offer, offersOf } from "./parts/offers";
-import { useOpenPortal, withoutQuery, withQuery } from "./parts/openPortal";
+import { canBuy, hasArrived, isRunning, type Offer, offersOf } from "./parts/offers";
+import { useLeaving, useOpenPortal, withoutQuery, withQuery } from "./parts/openPortal";
 import { PlanChooser } from "./parts/PlanChooser";
 import { useConfig, useConfirmed, useSubscription } from "./parts/resources";
 import { useSettle } from "./parts/settle";
@@ -21,7 +21,8 @@ import css from "./SubscriptionUpgradeModal.module.css";
 
 export interface SubscriptionUpgradeModalProps {
   open: boolean;
-  onClose: () => void;
+  /** It is to be closed. `unsettled` was bought or changed to, and the server is yet to know. */
+  onClose: (unsettled: Offer | null) => void;
   /** The server has confirmed a purchase or a change. */
   onChanged?: ((subscription: Subscription) => void) | undefined;
   /** Where Stripe sends the buyer back to; this page, without its query, if not given. */
@@ -38,10 +39,15 @@ type Step =
   | { name: "choose" }
   | { name: "pay"; offer: Offer }
   | { name: "review"; offer: Offer; subscription: Subscription & { id: string } }
-  | { name: "settling"; offer: Offer }
-  | { name: "late"; offer: Offer }
-  | { name: "unknown"; offer: Offer; error: unknown }
+  | ({ name: "settling" | "late" } & Awaited)
+  | ({ name: "unknown"; error: unknown } & Awaited)
   | { name: "done"; subscription: Subscription };
+
+/** What the server is to know of; whether Stripe has said that it took it, or nothing at all. */
+interface Awaited {
+  offer: Offer;
+  accepted: boolean;
+}
 
 const TITLES: Record<Step["name"], string> = {
   choose: "Choose your plan",
@@ -62,38 +68,61 @@ function OpenModal({ onClose, onChanged, returnUrl }: Omit<SubscriptionUpgradeMo
   const [busy, setBusy] = useState(false);
   const choose = useCallback(() => setStep({ name: "choose" }), []);
 
+  const unsettled = "accepted" in step ? step.offer : null;
+  const close = () => onClose(unsettled);
+  useReportExpiry(step.name === "unknown" ? step.error : null);
+
   /** Waits until the server knows of the offer that was bought or changed to. */
-  async function arrive(offer: Offer) {
-    setStep({ name: "settling", offer });
+  async function arrive(awaited: Awaited) {
+    setStep({ name: "settling", ...awaited });
     try {
-      const arrived = await settle(
-        (seen) => seen.priceId === offer.priceId && !canBuy(seen) && seen.hasAccess,
-      );
+      const arrived = await settle(hasArrived(awaited.offer));
       if (arrived === null) {
-        setStep({ name: "late", offer });
+        setStep({ name: "late", ...awaited });
         return;
       }
       await confirmed(arrived);
       setStep({ name: "done", subscription: arrived });
       onChanged?.(arrived);
     } catch (error) {
-      setStep({ name: "unknown", offer, error });
+      setStep({ name: "unknown", ...awaited, error });
     }
   }
 
   function body() {
     switch (step.name) {
       case "settling":
-        return <Waiting />;
+        return <Waiting accepted={step.accepted} />;
       case "late":
-        return (
+        return step.accepted ? (
           <Notice
             tone="info"
             title="This is taking longer than usual"
-            actions={<Button onClick={() => void arrive(step.offer)}>Check again</Button>}
+            actions={<Button onClick={() => void arrive(step)}>Check again</Button>}
           >
             Stripe has accepted it, and the confirmation is on its way to us. You can close this
             window: nothing is lost, and there is nothing you need to do again.
+          </Notice>
+        ) : (
+          <Notice
+            tone="warning"
+            title="We don’t know whether that worked"
+            actions={
+              <>
+                <Button onClick={() => void arrive(step)}>Check again</Button>
+                <Button
+                  onClick={() => {
+                    subscription.reload();
+                    choose();
+                  }}
+                >
+                  Back to the plans
+                </Button>
+              </>
+            }
+          >
+            Stripe has not said what became of it, and nothing has arrived here yet. Check again in
+            a minute, or go back and repeat it: you will not be charged twice.
           </Notice>
         );
       case "unknown":
@@ -101,14 +130,16 @@ function OpenModal({ onClose, onChanged, returnUrl }: Omit<SubscriptionUpgradeMo
           <Notice
             tone="warning"
             title="We lost the connection while confirming"
-            actions={<Button onClick={() => void arrive(step.offer)}>Check again</Button>}
+            actions={<Button onClick={() => void arrive(step)}>Check again</Button>}
           >
-            {explain(step.error).advice} Stripe has accepted your payment details, so there is
-            nothing you need to enter again.
+            {explain(step.error).advice}{" "}
+            {step.accepted
+              ? "Stripe has accepted it, so there is nothing you need to enter again."
+              : "Look first: Stripe has not said what became of it."}
           </Notice>
         );
       case "done":
-        return <Done subscription={step.subscription} onClose={onClose} />;
+        return <Done subscription={step.subscription} onClose={close} />;
     }
     const missing =
       config.data === undefined ? config : subscription.data === undefined ? subscription : null;
@@ -134,7 +165,7 @@ function OpenModal({ onClose, onChanged, returnUrl }: Omit<SubscriptionUpgradeMo
             config={config.data}
             subscription={subscription.data}
             trialDays={trialDays}
-            onClose={onClose}
+            onClose={close}
             onChosen={(offer, running) =>
               setStep(
                 running === null
@@ -154,7 +185,8 @@ function OpenModal({ onClose, onChanged, returnUrl }: Omit<SubscriptionUpgradeMo
             onBusy={setBusy}
             onBack={choose}
             onTermsChanged={subscription.reload}
-            onConfirmed={() => void arrive(step.offer)}
+            onConfirmed={() => void arrive({ offer: step.offer, accepted: true })}
+            onUndecided={() => void arrive({ offer: step.offer, accepted: false })}
           />
         );
       case "review":
@@ -164,10 +196,11 @@ function OpenModal({ onClose, onChanged, returnUrl }: Omit<SubscriptionUpgradeMo
             offer={step.offer}
             onBusy={setBusy}
             onBack={choose}
-            onChanged={() => void arrive(step.offer)}
+            onChanged={() => void arrive({ offer: step.offer, accepted: true })}
+            onUndecided={() => void arrive({ offer: step.offer, accepted: false })}
             onStale={() => {
               subscription.reload();
-              onClose();
+              close();
             }}
           />
         );
@@ -177,7 +210,7 @@ function OpenModal({ onClose, onChanged, returnUrl }: Omit<SubscriptionUpgradeMo
   return (
     <Dialog
       title={TITLES[step.name]}
-      onClose={onClose}
+      onClose={close}
       closable={!busy}
       wide={step.name === "choose"}
     >
@@ -214,6 +247,20 @@ function Choose({ config, subscription, trialDays, onClose, onChosen }: ChoosePr
     return (
       <Notice tone="info" title="Your subscription is set to end">
         Resume it first; then you can change its plan.
+      </Notice>
+    );
+  }
+  if (!buying && subscription.status === "paused") {
+    return (
+      <Notice tone="warning" title="Your subscription is paused">
+        Its plan can’t be changed. Cancel it first; then you can choose a plan again.
+      </Notice>
+    );
+  }
+  if (!buying && !isRunning(subscription)) {
+    return (
+      <Notice tone="info" title="The plan can’t be changed at the moment">
+        Come back a little later, or contact support.
       </Notice>
     );
   }
@@ -276,6 +323,7 @@ interface PayProps {
   onBack: () => void;
   onTermsChanged: () => void;
   onConfirmed: () => void;
+  onUndecided: () => void;
 }
 
 function Pay({
@@ -287,11 +335,12 @@ function Pay({
   onBack,
   onTermsChanged,
   onConfirmed,
+  onUndecided,
 }: PayProps) {
   const { service, navigate } = usePayments();
   const { price, money } = useFormat();
   const textOf = usePlanText();
-  const [leaving, setLeaving] = useState(false);
+  const [leaving, setLeaving] = useLeaving();
   const [error, setError] = useState<unknown>(null);
   useReportExpiry(error);
   const problem: Explanation | null = error === null ? null : explain(error);
@@ -309,7 +358,6 @@ function Pay({
       navigate(sessionUrl);
     } catch (caught) {
       setError(caught);
-    } finally {
       setLeaving(false);
     }
   }
@@ -329,9 +377,11 @@ function Pay({
         offer={offer}
         trialDays={trialDays}
         returnUrl={returnUrl}
+        disabled={leaving}
         onBusy={onBusy}
         onTermsChanged={onTermsChanged}
         onConfirmed={onConfirmed}
+        onUndecided={onUndecided}
       />
       {problem !== null && (
         <Notice tone="danger" title={problem.title} urgent>
@@ -339,7 +389,7 @@ function Pay({
         </Notice>
       )}
       <p className={css.elsewhere}>
-        <Button look="link" disabled={busy} onClick={onBack}>
+        <Button look="link" disabled={busy || leaving} onClick={onBack}>
           Back to the plans
         </Button>
         {" · "}
@@ -351,11 +401,15 @@ function Pay({
   );
 }
 
-function Waiting() {
+function Waiting({ accepted }: { accepted: boolean }) {
   return (
     <div className={css.wait} role="status">
       <div className={css.ring} aria-hidden="true" />
-      <p>Stripe has accepted it. We’re waiting for the confirmation, usually for a few seconds.</p>
+      <p>
+        {accepted
+          ? "Stripe has accepted it. We’re waiting for the confirmation, usually for a few seconds."
+          : "The connection to Stripe was interrupted. We’re finding out whether it worked."}
+      </p>
     </div>
   );
 }

@@ -6,7 +6,7 @@ import type { PlanChange, Preview, Subscription } from "../../../services/paymen
 import { Button } from "./Button";
 import css from "./ChangeReview.module.css";
 import { usePayments, usePlanText } from "./context";
-import { explain, type Explanation, explainStripe } from "./explain";
+import { explain, type Explanation, explainStripe, isDeclined, isUndecided } from "./explain";
 import { LoadFailure, useOnline, useReportExpiry } from "./failures";
 import { useFormat } from "./format";
 import { Notice } from "./Notice";
@@ -23,6 +23,8 @@ interface ChangeReviewProps {
   onBusy: (busy: boolean) => void;
   /** Stripe has made the change; the server is still to hear of it. */
   onChanged: () => void;
+  /** Stripe has not said whether it has. */
+  onUndecided: () => void;
   /** The subscription is not what it was thought to be. */
   onStale: () => void;
 }
@@ -34,6 +36,7 @@ export function ChangeReview({
   onBack,
   onBusy,
   onChanged,
+  onUndecided,
   onStale,
 }: ChangeReviewProps) {
   const { service, loadStripe } = usePayments();
@@ -42,19 +45,22 @@ export function ChangeReview({
   const config = useConfig();
   const online = useOnline();
   const portal = useOpenPortal();
+  // What was worked out when this was last open is not what it comes to now.
+  const [opened] = useState(() => crypto.randomUUID());
   const [round, setRound] = useState(0);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
   const [problem, setProblem] = useState<Explanation | null>(null);
   const [openInvoice, setOpenInvoice] = useState<string | null>(null);
   const preview = useSWR<Preview, unknown>(
-    ["preview", subscription.id, offer.priceId, round],
+    ["preview", opened, subscription.id, offer.priceId, round],
     () => service.previewPlanChange(subscription.id, offer.priceId),
     // What was shown is what is confirmed: it must not change under the reader's eyes.
     { revalidateOnFocus: false, revalidateOnReconnect: false, revalidateIfStale: false },
   );
   useReportExpiry(error);
 
+  /** Has the holder of the card asked; says why it is not paid, where that is certain. */
   async function authenticate(change: PlanChange): Promise<Explanation | null> {
     if (change.clientSecret === null || config.data === undefined) {
       return UNPAID;
@@ -62,10 +68,15 @@ export function ChangeReview({
     const stripe = await loadStripe(config.data.publishableKey);
     const answer = await stripe.handleNextAction({ clientSecret: change.clientSecret });
     if (answer.error === undefined) {
+      onChanged();
       return null;
     }
-    const { title, advice } = explainStripe(answer.error);
-    return { title, advice: `${advice} Your plan has not changed.`, remedy: "update-card" };
+    if (isUndecided(answer.error)) {
+      onUndecided();
+      return null;
+    }
+    const told: Explanation = { ...explainStripe(answer.error), remedy: "update-card" };
+    return isDeclined(answer.error) ? unchanged(told) : told;
   }
 
   async function confirm(shown: Preview) {
@@ -75,21 +86,16 @@ export function ChangeReview({
     setError(null);
     try {
       const change = await service.changePlan(subscription.id, offer.priceId, shown.prorationDate);
-      const refused = change.pending ? await authenticate(change) : null;
-      if (refused === null) {
+      if (!change.pending) {
         onChanged();
-      } else {
-        setOpenInvoice(change.hostedInvoiceUrl);
-        setProblem(refused);
+        return;
       }
+      setOpenInvoice(change.hostedInvoiceUrl);
+      setProblem(await authenticate(change));
     } catch (caught) {
       const told = explain(caught);
       setError(caught);
-      setProblem(
-        told.remedy === "update-card"
-          ? { ...told, advice: `${told.advice} Your plan has not changed.` }
-          : told,
-      );
+      setProblem(told.remedy === "update-card" ? unchanged(told) : told);
       if (caught instanceof ProblemError && told.remedy === "preview") {
         setRound((before) => before + 1);
       }
@@ -195,6 +201,11 @@ export function ChangeReview({
     </div>
   );
 }
+
+const unchanged = (told: Explanation): Explanation => ({
+  ...told,
+  advice: `${told.advice} Your plan has not changed.`,
+});
 
 const UNPAID: Explanation = {
   title: "The payment is still open",

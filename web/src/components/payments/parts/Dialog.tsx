@@ -13,6 +13,8 @@ interface DialogProps {
   wide?: boolean;
   /** For dialogs that ask before something is undone. */
   alert?: boolean;
+  /** The id of the words that are read out with the title. */
+  describedBy?: string;
 }
 
 const FOCUSABLE =
@@ -32,6 +34,7 @@ export function Dialog({
   closable = true,
   wide = false,
   alert = false,
+  describedBy,
 }: DialogProps) {
   const box = useRef<HTMLDivElement>(null);
   const heading = useRef<HTMLHeadingElement>(null);
@@ -91,6 +94,7 @@ export function Dialog({
           role={alert ? "alertdialog" : "dialog"}
           aria-modal="true"
           aria-labelledby={titleId}
+          aria-describedby={describedBy}
           onKeyDown={onKeyDown}
         >
           <Guard onFocus={() => turnTo("last")} />

@@ -108,10 +108,40 @@ function problem(error: ProblemError): Explanation {
         advice: "Some time has passed since it was shown. Check the new amount, then confirm it.",
         remedy: "preview",
       };
-    case "change-pending":
+    case "card-needed":
       return {
-        title: "An earlier change is still waiting for its payment",
-        advice: "Pay its open invoice or let it expire before you change the plan again.",
+        title: "There is no card to pay with",
+        advice: "Add one in the billing portal, then change the plan.",
+        remedy: "update-card",
+      };
+    case "request-under-way":
+      return {
+        title: "We’re still working on your last request",
+        advice: "Give it a few seconds, then try again. Trying again never does it twice.",
+        remedy: "retry",
+      };
+    case "provider-refused":
+      return {
+        title: "The payment provider did not accept this",
+        advice:
+          "Look at the present state, then try again. If it keeps happening, contact support.",
+        remedy: "reload",
+      };
+    case "idempotency-key-reused":
+      return {
+        title: "This page has lost track of what you asked for",
+        advice: "Load it again and look at the present state, then repeat what you wanted to do.",
+        remedy: "reload",
+      };
+    case "redirect-not-allowed":
+      return {
+        title: "This page can’t be come back to",
+        advice: "So we don’t send you away from it. Contact support: it has to be set up.",
+      };
+    case "no-customer":
+      return {
+        title: "There is no billing account yet",
+        advice: "It is made with your first purchase. Choose a plan to begin.",
         remedy: "reload",
       };
     case "plan-unchanged":
@@ -156,15 +186,29 @@ function problem(error: ProblemError): Explanation {
   }
 }
 
-/** Puts an error of Stripe.js into words: which card it was, and what to do now. */
+/**
+ * Whether an error of Stripe.js leaves open what became of the payment: then only the server knows.
+ */
+export function isUndecided({ type, code }: StripeError): boolean {
+  return (
+    type === "api_connection_error" ||
+    type === "api_error" ||
+    // What was to be confirmed is no longer to be: perhaps since it has been paid.
+    code?.endsWith("unexpected_state") === true
+  );
+}
+
+/** Whether the bank has said no, or its question was not answered: then nothing was paid. */
+export function isDeclined({ type, code }: StripeError): boolean {
+  return type === "card_error" || code?.endsWith("authentication_failure") === true;
+}
+
+/**
+ * Puts an error of Stripe.js into words: which card it was, and what to do now. Only of what a bank
+ * has declined, or what was never sent, it says that nothing was charged.
+ */
 export function explainStripe(error: StripeError): Explanation {
-  if (error.type === "api_connection_error") {
-    return {
-      title: "The payment provider can’t be reached",
-      advice: "Check your connection and try again. Trying again never charges you twice.",
-    };
-  }
-  if (error.type === "card_error" || error.code?.endsWith("authentication_failure") === true) {
+  if (isDeclined(error)) {
     return declined(error.decline_code ?? error.code ?? null, cardOf(error));
   }
   if (error.type === "validation_error") {
@@ -175,15 +219,15 @@ export function explainStripe(error: StripeError): Explanation {
   }
   return {
     title: "The payment could not be completed",
-    advice: "You have not been charged. Please try again, or use another card.",
+    advice: "Please try again, or use another card. Trying again never charges you twice.",
   };
 }
 
+// A card that was reported lost or stolen reads as one declined for no reason: whoever holds it may
+// not be its owner. (Stripe: Decline codes)
 const ADVICE: Record<string, string> = {
   insufficient_funds:
     "The bank says that there isn’t enough money on it. Use another card, or try again after topping it up.",
-  lost_card: "The bank doesn’t accept this card any more. Use another card.",
-  stolen_card: "The bank doesn’t accept this card any more. Use another card.",
   expired_card: "It has expired. Check the date, or use another card.",
   incorrect_cvc: "The security code is not right. Check it and try again.",
   incorrect_number: "The card number is not right. Check it and try again.",

@@ -21,6 +21,20 @@ export function LoadFailure({ error, onRetry }: { error: unknown; onRetry: () =>
   );
 }
 
+/** Says that what is shown could not be loaded again and may be out of date. */
+export function RefreshFailure({ error, onRetry }: { error: unknown; onRetry: () => void }) {
+  const { title, advice, remedy } = explain(error);
+  return (
+    <Notice
+      tone="warning"
+      title="What you see may be out of date"
+      actions={remedy !== "sign-in" && <Button onClick={onRetry}>Try again</Button>}
+    >
+      {title}. {advice}
+    </Notice>
+  );
+}
+
 /** Tells the application when an action meets the end of the session, as loading does. */
 export function useReportExpiry(error: unknown): void {
   const { onError } = useSWRConfig();

@@ -43,3 +43,8 @@ export function isRunning(subscription: Subscription): boolean {
 export function canBuy(subscription: Subscription): boolean {
   return ["none", "incomplete", "expired", "canceled"].includes(subscription.status);
 }
+
+/** Whether the server knows of an offer that was bought or changed to. */
+export function hasArrived(offer: Offer): (subscription: Subscription) => boolean {
+  return (seen) => seen.priceId === offer.priceId && !canBuy(seen) && seen.hasAccess;
+}

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useEffect, useState } from "react";
 
 import { usePayments } from "./context";
 import { explain, type Explanation } from "./explain";
@@ -12,7 +12,7 @@ export function useOpenPortal(returnUrl?: string): {
   problem: Explanation | null;
 } {
   const { service, navigate } = usePayments();
-  const [busy, setBusy] = useState(false);
+  const [busy, setBusy] = useLeaving();
   const [problem, setProblem] = useState<Explanation | null>(null);
   const [error, setError] = useState<unknown>(null);
   useReportExpiry(error);
@@ -26,11 +26,25 @@ export function useOpenPortal(returnUrl?: string): {
     } catch (caught) {
       setError(caught);
       setProblem(explain(caught));
-    } finally {
       setBusy(false);
     }
   };
   return { open: () => void open(), leaveFor: navigate, busy, problem };
+}
+
+/** Whether the page is being left; no longer where the browser brings it back as it was. */
+export function useLeaving(): [boolean, (leaving: boolean) => void] {
+  const [leaving, setLeaving] = useState(false);
+  useEffect(() => {
+    const back = (event: PageTransitionEvent) => {
+      if (event.persisted) {
+        setLeaving(false);
+      }
+    };
+    addEventListener("pageshow", back);
+    return () => removeEventListener("pageshow", back);
+  }, []);
+  return [leaving, setLeaving];
 }
 
 /** An address that does not bring back what an earlier return has left in it. */

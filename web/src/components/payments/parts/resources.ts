@@ -7,30 +7,30 @@ import { usePayments } from "./context";
 import { invoicePageKey } from "./invoicePages";
 
 export interface Resource<T> {
+  /** What was loaded last; it stays while it is loaded again, and where that fails. */
   data: T | undefined;
+  /** Why it could not be loaded the last time. */
   error: unknown;
-  /** Nothing is known yet. */
-  loading: boolean;
   reload: () => void;
 }
 
 /** What is for sale. */
 export function useConfig(): Resource<Config> {
   const { service } = usePayments();
-  const { data, error, isLoading, mutate } = useSWR<Config, unknown>("config", service.getConfig, {
+  const { data, error, mutate } = useSWR<Config, unknown>("config", service.getConfig, {
     revalidateOnFocus: false,
   });
-  return { data, error, loading: isLoading, reload: () => void mutate() };
+  return { data, error, reload: () => void mutate() };
 }
 
 /** The user's subscription, as the server last confirmed it. */
 export function useSubscription(): Resource<Subscription> {
   const { service } = usePayments();
-  const { data, error, isLoading, mutate } = useSWR<Subscription, unknown>(
+  const { data, error, mutate } = useSWR<Subscription, unknown>(
     "subscription",
     service.getSubscription,
   );
-  return { data, error, loading: isLoading, reload: () => void mutate() };
+  return { data, error, reload: () => void mutate() };
 }
 
 /** Makes what the server has just answered known to everything on the page. */
