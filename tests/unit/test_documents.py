@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_what_is_only_checked_is_told_to_be() -> None:
 def test_commands_of_the_service_can_be_read_by_it(document: Path) -> None:
     for command in commands_of(document):
         if program_of(command) == "payments":
-            words = re.split(r"(?:^| )payments ", command, maxsplit=1)[1].split()
+            words = shlex.split(re.split(r"(?:^| )payments ", command, maxsplit=1)[1])
             if words[0] not in EXPLANATIONS:
                 parser().parse_args(words)
         if command.startswith("make "):
