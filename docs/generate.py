@@ -39,6 +39,46 @@ def page_policy() -> str:
     return "\n```text\n" + ";\n".join(directives) + "\n```\n\n"
 
 
+# Webhooks a month for each subscriber who pays, and messages for each of them: docs/capacity.md.
+_WEBHOOKS_A_MONTH = 4
+_MESSAGES_FOR_EACH = 0.75
+# Bytes of a row with its indexes, as docs/capacity.md says how they were measured.
+_WITH_PAYLOAD, _ERASED, _MESSAGE, _SUBSCRIBER = 3_200, 420, 950, 3_900
+
+
+def capacity_table() -> str:
+    """What comes of so many subscribers, with the retention that is set by default."""
+    days = {
+        name: int(VARIABLES[name].default or 0)
+        for name in ("payload_retention_days", "event_id_retention_days", "message_retention_days")
+    }
+    lines = [
+        "| subscribers who pay | webhooks a month | a second, in the mean | in a busy hour "
+        "| in a wave | disk |",
+        "|---|---|---|---|---|---|",
+    ]
+    for subscribers in (100_000, 1_000_000, 10_000_000, 100_000_000):
+        month = subscribers * _WEBHOOKS_A_MONTH
+        day, second = month / 30, month / 30 / 86_400
+        wave = subscribers / 10 * _WEBHOOKS_A_MONTH / 3_600
+        kept = day * (
+            _WITH_PAYLOAD * days["payload_retention_days"]
+            + _ERASED * (days["event_id_retention_days"] - days["payload_retention_days"])
+            + _MESSAGE * _MESSAGES_FOR_EACH * days["message_retention_days"]
+        )
+        disk = 2 * (kept + subscribers * _SUBSCRIBER)
+        lines.append(
+            f"| {subscribers:,} | {month:,} | {_rounded(second)} | {_rounded(10 * second)} "
+            f"| {_rounded(wave)} | {_rounded(disk / 1e9)} GB |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _rounded(value: float) -> str:
+    """To two digits that count."""
+    return f"{float(f'{value:.2g}'):,.2f}" if value < 1 else f"{float(f'{value:.2g}'):,.0f}"
+
+
 # Where each table stands: the document, the name of its marks, what it is made from.
 TABLES: tuple[tuple[Path, str, str, Callable[[], str]], ...] = (
     (_DOCS.parent / "README.md", "settings", "service/settings.py", settings_table),
@@ -49,6 +89,7 @@ TABLES: tuple[tuple[Path, str, str, Callable[[], str]], ...] = (
         privileges_table,
     ),
     (_DOCS.parent / "web" / "README.md", "policy", "sandbox/gateway/pages.py", page_policy),
+    (_DOCS / "capacity.md", "capacity", "docs/generate.py", capacity_table),
 )
 
 

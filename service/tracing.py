@@ -75,6 +75,8 @@ class Traces:
         parent = _propagator.extract({"traceparent": traceparent} if traceparent else {})
         span = self._tracer.start_span(name, parent, kind, attributes=attributes)
         context = span.get_span_context()
+        if not context.is_valid:  # the SDK was told to make none (OTEL_SDK_DISABLED)
+            return None
         return TracedStep(
             f"00-{format_trace_id(context.trace_id)}-{format_span_id(context.span_id)}"
             f"-{context.trace_flags:02x}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -96,6 +97,12 @@ def commands_of(document: Path) -> list[str]:
         line for line in re.findall(r"^ {4}(\S.*)", text, re.M) if program_of(line) in PROGRAMS
     ]
     return [command for line in lines if (command := re.sub(r"\s+#.*", "", line).strip())]
+
+
+def of_this_month(command: str) -> str:
+    """The command with a day of the last thirty in place of the one that stands for it."""
+    day = f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%d}"
+    return re.sub(r"(?<=--since )\S+", day, command)
 
 
 def program_of(command: str) -> str:

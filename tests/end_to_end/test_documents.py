@@ -23,7 +23,7 @@ import jwt
 import pytest
 
 from sandbox.stripe.server import StripeSandbox
-from tests.documents import DOCUMENTS, LIVE, MAKE, ROOT, commands_of, run_by
+from tests.documents import DOCUMENTS, LIVE, MAKE, ROOT, commands_of, of_this_month, run_by
 from tests.end_to_end.service import deliver
 from tests.stripe_payloads import START, event
 
@@ -117,7 +117,7 @@ async def test_what_operators_are_told_works(
     def here(command: str) -> str:
         for port, free in ports.items():
             command = command.replace(port, free)
-        return command.replace("evt_1RrExample", dead["id"])
+        return of_this_month(command.replace("evt_1RrExample", dead["id"]))
 
     commands = list(dict.fromkeys(told(LIVE)))
     serve = next(command for command in commands if command.startswith("payments serve"))

@@ -281,3 +281,17 @@ async def test_without_a_collector_no_span_is_made_and_the_trace_goes_on() -> No
     await house.publish()
     (message,) = house.published()
     assert json.loads(message.body)["traceparent"].split("-")[1] == CALLER.split("-")[1]
+
+
+async def test_where_the_sdk_is_switched_off_the_trace_goes_on_as_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """OTEL_SDK_DISABLED: its spans are of no trace, and no message may say that it is of none."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    house = House(traces=Traces(TracerProvider(shutdown_on_exit=False).get_tracer("test")))
+    request = signed(created(), timestamp=int(house.clock.now().timestamp()))
+    await house.receive(request.body, request.header, None)
+    await house.work()
+    await house.publish()
+    (message,) = house.published()
+    assert set(json.loads(message.body)["traceparent"].split("-")[1]) != {"0"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from adapters.prometheus.metrics import CollectorRegistry
 from adapters.prometheus.page import PrometheusPage
 from domain.plans import Plan
 from domain.subscription import Status
+from service import wiring
 from service.cli import parser
 from service.guest_commands import EXPLANATIONS
 from service.logs import ERRORS
@@ -23,6 +25,7 @@ from tests.documents import (
     DOCUMENTS,
     ROOT,
     commands_of,
+    of_this_month,
     program_of,
     run_by,
     target_of,
@@ -71,7 +74,9 @@ def test_what_is_only_checked_is_told_to_be() -> None:
 def test_commands_of_the_service_can_be_read_by_it(document: Path) -> None:
     for command in commands_of(document):
         if program_of(command) == "payments":
-            words = re.split(r"(?:^| )payments ", command, maxsplit=1)[1].split()
+            words = shlex.split(
+                re.split(r"(?:^| )payments ", of_this_month(command), maxsplit=1)[1]
+            )
             if words[0] not in EXPLANATIONS:
                 parser().parse_args(words)
         if command.startswith("make "):
@@ -142,3 +147,14 @@ def test_every_line_that_an_operator_should_look_at_is_counted() -> None:
     alerts = (ROOT / "deploy/prometheus/alerts.yml").read_text()
     for name in re.findall(r'event=~"([a-z_|]+)"', alerts):
         assert set(name.split("|")) <= errors
+
+
+def test_the_connections_that_capacity_is_reckoned_with_are_those_of_the_pools() -> None:
+    text = (ROOT / "docs/capacity.md").read_text()
+    webhooks, users = wiring._POOL_SIZE, wiring._USERS_POOL_SIZE
+    api = webhooks + users
+    assert f"{api} ({webhooks} for webhooks, {users} for what users do)" in text
+    assert f"`{api} * (api + 1) + {webhooks} * (worker + 1) + 10`" in text
+    (two, eight) = (api * (n + 1) + webhooks * (n + 1) + 10 for n in (2, 8))
+    assert f"need {two}," in text
+    assert f"ends, {eight}." in text
