@@ -113,7 +113,7 @@ class Sender:
             except httpx.TransportError:
                 duplicate = None  # nobody listens, or the connection broke
             else:
-                assert answer.status_code in (200, 500, 503), answer.text
+                assert answer.status_code in (200, 503), answer.text
                 duplicate = answer.json()["duplicate"] if answer.status_code == 200 else None
             async with self._news:
                 self.tries.append(Try(payload["id"], duplicate))
