@@ -19,7 +19,7 @@ from aio_pika.abc import (
 from aio_pika.connection import make_url
 from aio_pika.exceptions import AMQPError
 
-PATIENCE = 120.0  # seconds
+PATIENCE = 300.0  # seconds
 CONNECT_TIMEOUT = 5.0
 RECONNECT_PAUSE = 0.1
 HEARTBEAT = 5  # a broker that is frozen is left after two of these

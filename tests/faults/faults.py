@@ -35,8 +35,8 @@ FAKETIME: Final = next(
     None,
 )
 PATIENCE: Final = 60.0  # seconds
-# Webhooks that are several batches for each of three workers.
-BACKLOG: Final = 2_000
+# Webhooks that are a full batch for each of three workers, and more for the first that comes.
+BACKLOG: Final = 1_500
 
 
 async def api_killed(world: World, chance: random.Random) -> None:

@@ -20,7 +20,7 @@ ANSWER_TIMEOUT = 5.0
 # Seconds between two tries of one webhook. Stripe waits for minutes to hours.
 RETRY_PAUSE = 0.05
 # Seconds until something awaited must have happened.
-PATIENCE = 120.0
+PATIENCE = 300.0
 # Lives that are being sent at a time, and webhooks that are under way at a time.
 LIVES_AT_ONCE = 12
 SENDERS = 8

@@ -68,7 +68,7 @@ async def _let(planned: Planned, world: World) -> None:
     name, began = planned.fault.__name__, time.monotonic()
     print(name, flush=True)  # noqa: T201 - what led to a failure
     try:
-        async with asyncio.timeout(150):
+        async with asyncio.timeout(420):
             await planned.fault(world, planned.chance())
             await world.recovered()
     except TimeoutError as error:
