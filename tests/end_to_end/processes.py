@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 
 PAYMENTS = Path(sys.executable).with_name("payments")
-PATIENCE = 30.0  # seconds
+PATIENCE = 60.0  # seconds; a machine that is busy takes half of it to start four processes
 
 
 class Process:

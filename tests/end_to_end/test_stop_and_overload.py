@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from adapters.postgres.group_commit import LARGEST_BATCH, MOST_WAITING
+from adapters.postgres.group_commit import LARGEST_BATCH, MOST_WAITING, MOST_WAITING_BYTES
 from tests.databases import as_role
 from tests.end_to_end.processes import Process, run, running
 from tests.stripe_payloads import SECRET, Payload, Signed, customer, event, signed
@@ -161,14 +161,17 @@ async def answer_to(address: str | None, request: Signed) -> tuple[int, bool]:
     return int(answer.split()[1]), "retry-after: " in answer
 
 
+@pytest.mark.parametrize("size", [4_096, 65_536])
 async def test_a_flood_is_shed_within_bounds_and_over_at_once(
-    environment: dict[str, str], owner: asyncpg.Connection, tmp_path: Path
+    environment: dict[str, str], owner: asyncpg.Connection, tmp_path: Path, size: int
 ) -> None:
-    """The database stands still while more comes in than may wait."""
+    """The database stands still while more comes in than may wait, by its number or its size."""
     too_many = 200
-    room = MOST_WAITING + LARGEST_BATCH
+    waiting = min(MOST_WAITING, MOST_WAITING_BYTES // size)
+    # What the committer took before it got stuck is beside that.
+    room = waiting + LARGEST_BATCH
     # Signed beforehand: the flood should be a fast one.
-    flood = [signed(webhook(n, description="x" * 4_096)) for n in range(room + too_many)]
+    flood = [signed(webhook(n, description="x" * size)) for n in range(room + too_many)]
     async with running("api", environment, tmp_path) as service:
         assert await answer_to(service.address, signed(webhook(-1))) == (200, False)
         process = psutil.Process(service.pid)

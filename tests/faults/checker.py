@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -126,6 +126,13 @@ def check(
             assert event["data"]["email"] in emails, f"the email of {life.ref} in {event}"
         check_history(history, life)
     assert not told, "messages about subscriptions that nobody has"
+
+
+def check_log(lines: Iterable[str]) -> None:
+    """Fail where the service met with something that it does not expect of its neighbours."""
+    unforeseen = ('"stage_failed"', '"batch_failed"', '"exception"', "Traceback")
+    for line in lines:
+        assert not any(sign in line for sign in unforeseen), f"the log of the service says: {line}"
 
 
 def check_answers(tries: Sequence[Try]) -> None:

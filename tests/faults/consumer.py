@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -17,7 +19,7 @@ from aio_pika.abc import (
 from aio_pika.connection import make_url
 from aio_pika.exceptions import AMQPError
 
-PATIENCE = 120.0  # seconds
+PATIENCE = 300.0  # seconds
 CONNECT_TIMEOUT = 5.0
 RECONNECT_PAUSE = 0.1
 HEARTBEAT = 5  # a broker that is frozen is left after two of these
@@ -30,7 +32,17 @@ class Consumer:
 
     url: str
     arrived: list[bytes] = field(default_factory=list)
+    _times: Counter[str] = field(default_factory=Counter)
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    @property
+    def repeats(self) -> int:
+        """How many messages came that had come before."""
+        return len(self.arrived) - len(set(self.arrived))
+
+    def times(self, message_id: str) -> int:
+        """How often this message has come."""
+        return self._times[message_id]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -81,6 +93,7 @@ class Consumer:
     async def _take(self, message: AbstractIncomingMessage) -> None:
         async with self._news:
             self.arrived.append(message.body)
+            self._times[json.loads(message.body)["id"]] += 1
             self._news.notify_all()
         # Without a connection the message comes again, as it does to any consumer.
         with contextlib.suppress(AMQPError, OSError, RuntimeError):

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +35,8 @@ FAKETIME: Final = next(
     None,
 )
 PATIENCE: Final = 60.0  # seconds
+# Webhooks that are a full batch for each of three workers, and more for the first that comes.
+BACKLOG: Final = 1_500
 
 
 async def api_killed(world: World, chance: random.Random) -> None:
@@ -55,6 +59,23 @@ async def worker_killed(world: World, chance: random.Random) -> None:
     await worker.kill()
     await world.sender.accepted(20)
     await worker.start()
+
+
+async def workers_killed_over_a_backlog(world: World, chance: random.Random) -> None:
+    """So much waits that each worker takes it in several lanes, and dies over it."""
+    del chance
+    for worker in world.workers:
+        await worker.kill()
+    await world.sender.accepted(BACKLOG)
+    await asyncio.gather(*(worker.start() for worker in world.workers))
+    await world.consumer.received(BACKLOG // 10)
+    for worker in world.workers:
+        await worker.kill()
+    [row] = await _look(
+        world, "SELECT count(*) AS left FROM payments.stripe_webhook_events WHERE NOT processed"
+    )
+    assert row["left"], "they were quicker than they were killed"
+    await asyncio.gather(*(worker.start() for worker in world.workers))
 
 
 async def everything_killed(world: World, chance: random.Random) -> None:
@@ -142,6 +163,28 @@ async def broker_confirms_nothing(world: World, chance: random.Random) -> None:
     world.broker.drop()
 
 
+async def broker_confirms_lost(world: World, chance: random.Random) -> None:
+    """Messages are delivered and their confirms are lost, so that they come again."""
+    del chance
+    delivered: set[str] = set()
+
+    async def some_are_delivered() -> bool:
+        rows = await _look(
+            world, "SELECT id FROM payments.outbox_events WHERE published_at IS NULL"
+        )
+        delivered.update(id_ for row in rows if world.consumer.times(id_ := str(row["id"])))
+        return bool(delivered)
+
+    async def some_came_again() -> bool:
+        """Those that are just being marked do not."""
+        async with world.broker.unanswered():
+            await _until(some_are_delivered)
+        await world.consumer.received(20)
+        return any(world.consumer.times(id_) > 1 for id_ in delivered)
+
+    await _until(some_came_again)
+
+
 async def broker_unreachable(world: World, chance: random.Random) -> None:
     del chance
     async with world.broker.cut():
@@ -221,6 +264,38 @@ async def database_moved(world: World, chance: random.Random) -> None:
     world.postgres.port = PrivatePostgres(world.postgres.data_dir).port  # another that is free
     await on_servers(world.postgres.start)
     world.database.move(as_role(world.database_url, world.role))
+
+
+async def database_failed_over(world: World, chance: random.Random) -> None:
+    """The server is gone for good, and the standby that has followed it takes its place.
+
+    It followed synchronously: what a standby has not got is lost with the server, as nothing that
+    was answered 200 may be.
+    """
+    directory = world.postgres.data_dir.with_name(f"standby-{chance.getrandbits(32):08x}")
+    standby = PrivatePostgres(directory, of=world.postgres)
+    await on_servers(standby.start)
+    async with _superuser(world) as connection:
+        await connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        await connection.execute("SELECT pg_reload_conf()")
+
+        async def follows() -> bool:
+            return bool(
+                await connection.fetchval(
+                    "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+                )
+            )
+
+        await _until(follows)
+    await world.sender.accepted(10)
+    await on_servers(world.postgres.kill)
+    vars(world.postgres).update(vars(standby))  # whoever ends that server ends this one
+    world.database.drop()
+    # For a while it takes no writes, and is all there is.
+    world.database.move(as_role(world.database_url, world.role))
+    await world.sender.refused(5)
+    async with _superuser(world) as connection:
+        assert await connection.fetchval("SELECT pg_promote()")
 
 
 async def transactions_refused(world: World, chance: random.Random) -> None:
@@ -339,8 +414,36 @@ async def provider_slow(world: World, chance: random.Random) -> None:
 
 
 async def worker_clock_skewed(world: World, chance: random.Random) -> None:
-    """A worker's clock is wrong by up to a day, in either direction."""
+    """A worker's clock is wrong by up to a day, in either direction, while things fail."""
+    world.stripe_was_away = True
+    world.stripe.failures += [status(503)] * 4
     await _skew(world, chance.choice(world.workers), chance, 86_400)
+
+
+async def worker_clock_stepped(world: World, chance: random.Random) -> None:
+    """A worker's clock is set back by an hour while messages wait for the broker."""
+    assert FAKETIME is not None, "libfaketime is not installed"
+    worker = chance.choice(world.workers)
+    with tempfile.TemporaryDirectory(prefix="payments-clock-") as directory:
+        clock = Path(directory) / "clock"
+        clock.write_text("+0\n")
+        await worker.kill()
+        await worker.start(
+            LD_PRELOAD=str(FAKETIME),
+            FAKETIME_TIMESTAMP_FILE=str(clock),
+            FAKETIME_NO_CACHE="1",
+            FAKETIME_DONT_FAKE_MONOTONIC="1",
+        )
+        async with world.broker.cut():
+            await _messages_wait(world)
+            clock.write_text("-3600\n")
+
+        async def is_set_back() -> bool:
+            return datetime.now(UTC) - worker.clock() > timedelta(minutes=50)
+
+        await asyncio.gather(_until(is_set_back), world.recovered())
+        await worker.kill()
+    await worker.start()
 
 
 async def api_clock_skewed(world: World, chance: random.Random) -> None:
@@ -356,6 +459,7 @@ FAULTS: Final[Mapping[str, tuple[Fault, ...]]] = {
         every_api_killed,
         worker_killed,
         one_of_each_killed,
+        workers_killed_over_a_backlog,
         everything_killed,
         api_stopped,
         worker_stopped,
@@ -367,6 +471,7 @@ FAULTS: Final[Mapping[str, tuple[Fault, ...]]] = {
         broker_frozen,
         broker_connections_cut,
         broker_confirms_nothing,
+        broker_confirms_lost,
         broker_unreachable,
         broker_disk_full,
         broker_slow,
@@ -378,6 +483,7 @@ FAULTS: Final[Mapping[str, tuple[Fault, ...]]] = {
         database_killed,
         database_frozen,
         database_moved,
+        database_failed_over,
         sessions_terminated,
         database_connections_cut,
         transactions_refused,
@@ -389,7 +495,7 @@ FAULTS: Final[Mapping[str, tuple[Fault, ...]]] = {
         database_connections_forgotten,
     ),
     "provider": (provider_failing, provider_hanging, provider_unreachable, provider_slow),
-    "clocks": (worker_clock_skewed, api_clock_skewed),
+    "clocks": (worker_clock_skewed, worker_clock_stepped, api_clock_skewed),
 }
 EXCLUDING: Final = {"processes", "clocks"}
 
@@ -397,12 +503,15 @@ EXCLUDING: Final = {"processes", "clocks"}
 async def _skew(world: World, member: Member, chance: random.Random, most: int) -> None:
     assert FAKETIME is not None, "libfaketime is not installed"
     await member.kill()
+    wrong = chance.choice([-1, 1]) * chance.randint(30, most)
     await member.start(
         LD_PRELOAD=str(FAKETIME),
-        FAKETIME=f"{chance.choice('+-')}{chance.randint(10, most)}",
+        FAKETIME=f"{wrong:+}",
         # Time that only ever goes forward is not what an administrator sets wrong.
         FAKETIME_DONT_FAKE_MONOTONIC="1",
     )
+    error = (member.clock() - datetime.now(UTC)).total_seconds()
+    assert abs(error - wrong) < 25, f"its clock is wrong by {error} s, and not by {wrong}"
     await world.recovered()
     await member.kill()
     await member.start()

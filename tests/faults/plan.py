@@ -32,17 +32,23 @@ def each_once(kind: str, seed: int) -> Plan:
 
 
 def many(count: int, seed: int, kinds: Collection[str]) -> Plan:
-    """So many faults of these kinds, some two at a time; at first a whole machine is gone."""
+    """So many faults of these kinds, some two at a time, each of them before any comes again; at
+    first a whole machine is gone.
+    """
     chance = _chance(seed, "many")
     numbers = iter(range(count))
     plan = [[Planned(one_node_of_each_killed, f"{seed}:{next(numbers)}")]]
     all_faults = [(kind, fault) for kind in sorted(kinds) for fault in FAULTS[kind]]
+    to_come: list[tuple[str, Fault]] = []
     while (left := count - sum(map(len, plan))) > 0:
-        kind, first = chance.choice(all_faults)
-        disturbed = EXCLUDING if kind in EXCLUDING else {kind}
-        second = chance.choice([fault for other, fault in all_faults if other not in disturbed])
-        faults = [first, second][: min(left, chance.choice([1, 1, 2]))]
-        plan.append([Planned(fault, f"{seed}:{next(numbers)}") for fault in faults])
+        to_come = to_come or chance.sample(all_faults, len(all_faults))
+        faults = [to_come.pop()]
+        disturbed = EXCLUDING if faults[0][0] in EXCLUDING else {faults[0][0]}
+        beside = [one for one in to_come if one[0] not in disturbed]
+        if beside and left > 1 and chance.choice([False, False, True]):
+            faults.append(beside[0])
+            to_come.remove(beside[0])
+        plan.append([Planned(fault, f"{seed}:{next(numbers)}") for _, fault in faults])
     return plan
 
 

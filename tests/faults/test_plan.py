@@ -43,6 +43,10 @@ def test_the_long_form_has_as_many_as_it_is_told_and_none_that_disturb_each_othe
         kinds = {KIND_OF[planned.fault] for planned in faults}
         assert len(kinds) == len(faults)
         assert kinds != EXCLUDING
+    drawn = [planned.fault for faults in rounds for planned in faults]
+    for start in range(0, count - 1, len(KIND_OF)):
+        some = drawn[start : start + len(KIND_OF)]
+        assert len(set(some)) == len(some), "each comes before any comes again"
     if count == 1000:
         assert {planned.fault for faults in rounds for planned in faults} == set(KIND_OF)
         assert {len(faults) for faults in rounds} == {1, 2}

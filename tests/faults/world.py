@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -45,6 +47,18 @@ class Member:
         self._directory = directory
         self._stack = AsyncExitStack()
         self._process: Process | None = None
+        self._processes: list[Process] = []
+
+    def log(self) -> Iterator[str]:
+        """What it logged in all its lives, line by line."""
+        for process in self._processes:
+            yield from process.log.splitlines()
+
+    def clock(self) -> datetime:
+        """What time it thinks it is, by the last line of its log."""
+        assert self._process is not None
+        stamps = re.findall(r'"timestamp": ?"([^"]+)"', self._process.log)
+        return datetime.fromisoformat(stamps[-1])
 
     @property
     def address(self) -> str | None:
@@ -56,6 +70,7 @@ class Member:
         self._process = await self._stack.enter_async_context(
             running(self._command, {**self._environment, **more}, self._directory)
         )
+        self._processes.append(self._process)
 
     async def kill(self) -> None:
         """End it as a power cut would."""
@@ -79,6 +94,16 @@ class Member:
         self._process.signal(signal.SIGCONT)
 
 
+@dataclass(frozen=True)
+class Toll:
+    """How often the faults bit: where one is 0, they were none."""
+
+    refusals: int
+    duplicates: int
+    repeats: int
+    leases_lost: int
+
+
 @dataclass
 class World:
     """Everything that a fault may touch."""
@@ -96,6 +121,7 @@ class World:
     apis: list[Member] = field(default_factory=list)
     workers: list[Member] = field(default_factory=list)
     stripe_was_away: bool = False
+    toll: Toll | None = None
 
     @property
     def database_url(self) -> str:
@@ -177,6 +203,19 @@ async def living(
             world.sender.tries,
             world.consumer.arrived,
             stripe_was_away=world.stripe_was_away,
+        )
+        log = [line for member in (*world.apis, *world.workers) for line in member.log()]
+        checker.check_log(log)
+        world.toll = Toll(
+            refusals=world.sender.refusals,
+            duplicates=sum(1 for one in world.sender.tries if one.duplicate),
+            repeats=world.consumer.repeats,
+            leases_lost=sum('"lease_lost"' in line for line in log),
+        )
+        print(  # noqa: T201 - what a pass is worth
+            f"{len(world.sender.lives)} lives, {len(world.sender.tries)} deliveries,"
+            f" {len(world.consumer.arrived)} messages; {world.toll}",
+            flush=True,
         )
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sandbox.users_service import GapError, UsersView
 from service.republish import Republish, Selection
 from tests.builders import POLICY
+from tests.service.histories import History, histories, provider_after
 from tests.service.house import House
-from tests.service.test_any_order import History, histories, provider_after
 from tests.stripe_payloads import DAY, START, Payload, event, invoice, subscription
 
 CREATED = "customer.subscription.created"

@@ -106,3 +106,18 @@ def test_the_next_source_is_asked_where_one_is_away(
 
     assert audit.python_dependencies(ROOT / "requirements.lock") == []
     assert "1 packages audited by osv" in capsys.readouterr().out
+
+
+def test_the_last_line_says_what_was_not_audited(
+    audit: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(audit, "_json_of", lambda *_: None)
+    monkeypatch.setattr(audit, "_tracked", list)
+    monkeypatch.setattr(audit.shutil, "which", lambda _: "npm")
+
+    assert audit.main() == 0
+
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == (
+        "audit: nothing found; NOT AUDITED: requirements.lock, requirements-dev.lock, web"
+    )
