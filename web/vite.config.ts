@@ -22,6 +22,8 @@ export default defineConfig({
     environmentOptions: { jsdom: { url: "http://localhost:8000/" } },
     setupFiles: ["tests/setup.ts"],
     restoreMocks: true,
+    // Far more than any takes, so that a busy machine fails none.
+    testTimeout: 30_000,
     env: { TZ: "UTC" },
   },
 });
