@@ -172,7 +172,8 @@ ASKED: Final = {
     "customer": Asked(
         "POST /v1/customers$",
         lambda _, user: user("POST", "/customers"),
-        count("customer"),
+        # One that Stripe has made and then failed over is never used, and so bears no email.
+        lambda world: sum(one["email"] is not None for one in world.stripe.all("customer")),
         subscriber=False,
     ),
     "checkout": Asked(

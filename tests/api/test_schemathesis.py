@@ -69,11 +69,14 @@ async def till(migrated_url: str) -> AsyncIterator[Till]:
         yield till
 
 
-def known(till: Till, **parameters: str) -> str:
-    """What a client of ours knows, besides the document: prices of /config, its own addresses."""
+def known(till: Till, session: str = "cs_of_nobody", **parameters: str) -> str:
+    """What a client of ours knows, besides the document: prices of /config, its own addresses, the
+    session that it was given.
+    """
     prices = [till.price(plan) for plan in PLANS]
     bound = {
         "body.priceId": "prices",
+        "path.session_id": "sessions",
         **{f"body.{name}": "addresses" for name in ("successUrl", "cancelUrl", "returnUrl")},
     }
     lines = [
@@ -81,6 +84,8 @@ def known(till: Till, **parameters: str) -> str:
         f"values = {json.dumps(prices)}",
         "[dictionaries.addresses]",
         f"values = {json.dumps([f'{ORIGIN}/done', f'{ORIGIN}/plans?a=b#c'])}",
+        "[dictionaries.sessions]",
+        f'values = ["{session}"]',
         "[parameters]",
         *(f'"{name}" = "{value}"' for name, value in parameters.items()),
         *(
@@ -134,9 +139,10 @@ def test_every_operation_has_to_succeed() -> None:
 
 async def test_it_finds_no_fault_with_a_new_user(till: Till, tmp_path: Path) -> None:
     user = await till.somebody(trial=True)
+    session = (await user.checkout(till.price("general_monthly"))).json()["sessionId"]
 
     _, succeeded = await run_schemathesis(
-        till, user, tmp_path, known(till), f"--max-examples={LONG or 20}"
+        till, user, tmp_path, known(till, session), f"--max-examples={LONG or 20}"
     )
 
     assert succeeded >= FOR_ALL
