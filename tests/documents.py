@@ -40,6 +40,11 @@ COMMANDS: Final[Mapping[str, str]] = {
         "tests/end_to_end/test_secrets.py::"
         "test_no_secret_is_in_a_log_at_debug_level_in_an_answer_or_in_a_dead_letter"
     ),
+    # No worker may be alive meanwhile, and where the other commands are run one is.
+    "payments republish --after-restore": (
+        "tests/integration/test_republish.py::"
+        "test_after_a_restore_rows_and_snapshots_have_numbers_of_their_own"
+    ),
     "payments doctor": "tests/sandbox/test_doctor.py::test_where_all_is_well_nothing_fails",
     "payments explain ": (
         "tests/api/test_explain.py::test_all_names_of_a_subscription_lead_to_the_same_story"
