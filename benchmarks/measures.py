@@ -168,9 +168,9 @@ async def _flood(
     path: str = PATH,
 ) -> None:
     """Send as fast as it is answered, and keep the rate as `key`. What `rates` knows of earlier
-    rounds says how many requests a round takes.
+    rounds says how many requests a round takes; the first, which warms up, has few.
     """
-    count = max(200, int(rates.get(key, 3_000.0) * bench.scale.seconds * 1.5))
+    count = max(200, int(rates.get(key, 1_000.0) * bench.scale.seconds * 1.5))
     # Everybody gets all of a life, but no subscriber's webhooks at the same time.
     crowd = min(WIDE_CROWD, count // (2 * len(LIFE)))
     order = Order(contender.port, count, bench.scale.seconds, path=path, crowd=crowd)
