@@ -56,6 +56,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "make audit": "tests/unit/test_audit.py::test_there_is_no_secret_in_what_we_keep",
     "make faults": "tests/faults/test_faults.py::test_many_faults_on_a_cluster",
     "make fuzz": "tests/fuzz/test_fuzz.py::test_nothing_but_what_is_promised_comes_of_any_bytes",
+    # Figures want a quiet machine, and minutes: the tests run its parts.
+    "make bench": "tests/benchmarks/test_bench.py::test_every_measure_has_a_share",
     "SCHEMATHESIS_EXAMPLES=": (
         "tests/api/test_schemathesis.py::test_it_finds_no_fault_with_a_new_user"
     ),
@@ -85,7 +87,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     ),
 }
 # Of these the test looks at what they would be given; it does not run them.
-CHECKED_ONLY: Final = ("kubectl ", "docker-compose --profile ")
+CHECKED_ONLY: Final = ("kubectl ", "docker-compose --profile ", "make bench")
 
 # What a command in a block that is only indented begins with.
 PROGRAMS: Final = frozenset(
