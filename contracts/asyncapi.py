@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from adapters.rabbitmq.batch_channel import APP_ID
 from adapters.rabbitmq.event_publisher import CONTENT_TYPE, EXCHANGE
 from contracts.examples import examples
 from contracts.schemas import component_schemas, meaning_of
@@ -111,6 +112,9 @@ def _message(event: type[events.Event], kind: MessageType) -> dict[str, Any]:
         "name": kind.routing_key,
         "title": event.__name__,
         "summary": meaning_of(event),
+        "description": (
+            f"AMQP properties: `message_id` is the `id`, `type` the `type`, `app_id` {APP_ID}."
+        ),
         "contentType": CONTENT_TYPE,
         "tags": [{"name": family}],
         "headers": {

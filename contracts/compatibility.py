@@ -7,6 +7,7 @@ renamed or moved.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -43,6 +44,26 @@ class _Pair:
 def broken_messages(old: _JSON, new: _JSON) -> list[str]:
     """What readers of messages valid under `old` may trip over in those valid under `new`."""
     return list(_schema(_Pair(old, new, "message", lasting=True), old, new))
+
+
+def broken_bytes(old: bytes, new: bytes) -> list[str]:
+    """What of the message `old` is written otherwise in `new`, but for members that were added."""
+    was, is_ = json.loads(old), json.loads(new)
+    if _compact(is_) != new:  # which every message is, so that what follows hides no other form
+        return ["message: is not written as compact JSON in UTF-8"]
+    kept = _compact(_among(is_, was))
+    return [] if kept == old else [f"message: was {old.decode()} and is {kept.decode()}"]
+
+
+def _compact(message: Any) -> bytes:
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _among(value: Any, known: Any) -> Any:
+    """A value without the members, at any depth, that `known` has not."""
+    if not isinstance(value, dict) or not isinstance(known, dict):
+        return value
+    return {name: _among(one, known[name]) for name, one in value.items() if name in known}
 
 
 def broken_api(old: _JSON, new: _JSON) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Final
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, get_args, get_type_hints
 from uuid import UUID
 
 from domain import events
@@ -69,13 +71,47 @@ _HISTORY: Final[tuple[tuple[datetime, events.Event], ...]] = (
 )
 
 
+_FRACTION: Final = timedelta(microseconds=120_450)
+
+
 def examples() -> dict[type[events.Event], Message]:
     """The message that each of them becomes."""
+    return _written(email="ada@example.org")
+
+
+def with_nulls() -> dict[type[events.Event], Message]:
+    """The same, of somebody without an email, with null wherever it may be."""
+    return _written(email=None, vary=_with_nulls)
+
+
+def at_the_edges() -> dict[type[events.Event], Message]:
+    """The same, with an email that ASCII has no letters for, and with fractions of a second."""
+    return _written(email="zoë.ωmega+日本@exämple.org", vary=_with_fractions, later=_FRACTION)
+
+
+def _written(
+    email: str | None,
+    vary: Callable[[events.Event], events.Event] = lambda event: event,
+    later: timedelta = timedelta(0),
+) -> dict[type[events.Event], Message]:
     written = {}
     version = 0
     for at, event in _HISTORY:
         version += MESSAGE_TYPES[type(event)].numbered
-        occurrence = Occurrence(version, at, event)
-        message = write_message(occurrence, _SUBSCRIPTION, "ada@example.org", _TRACE)
-        written[type(event)] = message
+        occurrence = Occurrence(version, at + later, vary(event))
+        written[type(event)] = write_message(occurrence, _SUBSCRIPTION, email, _TRACE)
     return written
+
+
+def _with_nulls(event: events.Event) -> events.Event:
+    types = get_type_hints(type(event)).items()
+    nulls: dict[str, Any] = {name: None for name, of in types if type(None) in get_args(of)}
+    return replace(event, **nulls)
+
+
+def _with_fractions(event: events.Event) -> events.Event:
+    values = {field.name: getattr(event, field.name) for field in fields(event)}
+    later: dict[str, Any] = {
+        name: value + _FRACTION for name, value in values.items() if isinstance(value, datetime)
+    }
+    return replace(event, **later)

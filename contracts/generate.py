@@ -11,7 +11,7 @@ import yaml
 
 from contracts import pages
 from contracts.asyncapi import asyncapi
-from contracts.examples import examples
+from contracts.examples import at_the_edges, examples, with_nulls
 from contracts.openapi import openapi
 from contracts.schemas import event_schema
 from service.event_messages import MESSAGE_TYPES
@@ -36,12 +36,14 @@ def files() -> Iterator[tuple[Path, str]]:
 
 
 def golden() -> Iterator[tuple[Path, bytes]]:
-    """The bytes of each message as it is encoded today.
-
-    Consumers have got these bytes, so what is kept of them is never written anew.
-    """
-    for message in examples().values():
-        yield GOLDEN / f"{message.type}.json", message.body
+    """The bytes of each message as it is encoded today, in three forms."""
+    for form, messages in (
+        ("", examples()),
+        (".nulls", with_nulls()),
+        (".edges", at_the_edges()),
+    ):
+        for message in messages.values():
+            yield GOLDEN / f"{message.type}{form}.json", message.body
 
 
 def _pretty(document: Any) -> str:
@@ -73,6 +75,5 @@ if __name__ == "__main__":
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     for path, body in golden():
-        if not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(body)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(body)

@@ -11,7 +11,12 @@ from typing import Any, Final
 
 import yaml
 
-from contracts.compatibility import broken_api, broken_channels, broken_messages
+from contracts.compatibility import (
+    broken_api,
+    broken_bytes,
+    broken_channels,
+    broken_messages,
+)
 from contracts.generate import ROOT
 
 RELEASED: Final = ROOT / "released"
@@ -34,6 +39,18 @@ def broken_promises(current: Path, released: Path) -> list[str]:
         )
         problems += [
             f"{event}: {problem}; keep it as it was, and make a {_next(event)} beside it"
+            for problem in found
+        ]
+    for golden in sorted((released / "golden").glob("*.json")):
+        new = current / "golden" / golden.name
+        found = (
+            broken_bytes(golden.read_bytes(), new.read_bytes())
+            if new.exists()
+            else ["message: was removed"]
+        )
+        problems += [
+            f"golden/{golden.name}: {problem}; consumers have got these bytes: keep them as they "
+            "were, with their example, and make the next version beside them"
             for problem in found
         ]
     if (released / _API).exists():
@@ -77,9 +94,10 @@ def release(current: Path, released: Path) -> list[str]:
     """Keep the current contracts as promised; returns what they break, and then keeps nothing."""
     problems = broken_promises(current, released)
     if not problems:
-        (released / "events").mkdir(parents=True, exist_ok=True)
-        for schema in (current / "events").glob("*.schema.json"):
-            shutil.copyfile(schema, released / "events" / schema.name)
+        for folder, kept in (("events", "*.schema.json"), ("golden", "*.json")):
+            (released / folder).mkdir(parents=True, exist_ok=True)
+            for file in (current / folder).glob(kept):
+                shutil.copyfile(file, released / folder / file.name)
         shutil.copyfile(current / "openapi.json", released / _API)
         shutil.copyfile(current / "asyncapi.yaml", released / _CHANNELS)
         index = json.dumps(_digests(released), indent=2) + "\n"

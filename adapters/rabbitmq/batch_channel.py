@@ -26,6 +26,8 @@ from pamqp.header import ContentHeader
 from ports.event_publisher import Delivery
 from ports.outbox import Message
 
+APP_ID: Final = "payments"
+
 _PERSISTENT: Final = 2
 _NUMBER: Final = 1  # the only channel of its connection
 _NO_ID: Final = str(UUID(int=0))
@@ -138,7 +140,7 @@ def _envelope(exchange: str, content_type: str, type_: str) -> tuple[bytes, byte
             message_type=type_,
             content_type=content_type,
             delivery_mode=_PERSISTENT,
-            app_id="payments",
+            app_id=APP_ID,
         )
     )
     method = pamqp.frame.marshal(publish, _NUMBER)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from adapters.stripe import shapes
 from adapters.stripe.api import readable
+from adapters.stripe.shapes import needed
 from adapters.stripe.translation import moment, to_snapshot, user_of
 from domain.money import Money
 from domain.plans import PriceList
@@ -24,7 +26,7 @@ class SubscriptionItem(shapes.SubscriptionItem):
 
 
 class SubscriptionItems(shapes.SubscriptionItems):
-    data: Sequence[SubscriptionItem] = ()
+    data: Sequence[SubscriptionItem]
 
 
 class Secret(msgspec.Struct):
@@ -104,11 +106,11 @@ class Payer(shapes.Expanded):
 class Subscription(shapes.Subscription):
     """A subscription, with what may be expanded in it."""
 
-    customer: Payer | str | None = None
-    items: SubscriptionItems | None = None
+    customer: Payer | str | UnsetType | None = UNSET
+    items: SubscriptionItems | UnsetType | None = UNSET
     livemode: bool = False
     latest_invoice: LatestInvoice | str | None = None
-    pending_setup_intent: SetupIntent | str | None = None
+    pending_setup_intent: SetupIntent | str | UnsetType | None = UNSET
     pending_update: PendingUpdate | None = None
     default_payment_method: shapes.Expandable = None
     default_source: shapes.Expandable = None
@@ -220,14 +222,14 @@ def _to_subscription(seen: Subscription, prices: PriceList) -> ProviderSubscript
     price = item.price if item and isinstance(item.price, shapes.Price) else None
     return ProviderSubscription(
         subscription_ref=seen.id,
-        customer_ref=shapes.reference(seen.customer),
-        user_id=user_of(seen.metadata),
+        customer_ref=shapes.reference(needed(seen.customer, "customer")),
+        user_id=user_of(needed(seen.metadata, "metadata")),
         livemode=seen.livemode,
         snapshot=snapshot,
         price=_amount(price),
         item_ref=item.id if item else None,
         fingerprint=terms_of(seen.metadata),
-        created_at=moment(seen.created),
+        created_at=moment(needed(seen.created, "created")),
         has_card=seen.default_payment_method is not None,
     )
 
@@ -238,7 +240,7 @@ def latest_invoice_of(seen: Subscription) -> str | None:
     return invoice.id if isinstance(invoice, LatestInvoice) else invoice
 
 
-def terms_of(metadata: dict[str, Any] | None) -> str | None:
+def terms_of(metadata: dict[str, Any] | UnsetType | None) -> str | None:
     """The fingerprint of the terms that something was begun with."""
     found = (metadata or {}).get(TERMS)
     return found if isinstance(found, str) else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from adapters.stripe import shapes
 from adapters.stripe.api import StripeApi, any_failure_is_absence, as_shape, readable
-from adapters.stripe.shapes import reference
+from adapters.stripe.shapes import needed, reference
 from adapters.stripe.translation import clean, email_of, moment, to_snapshot, user_of
 from domain.money import Money
 from domain.plans import Offer, PriceList
@@ -38,13 +38,14 @@ class StripePaymentProvider:
             return None
         with readable():
             customer = as_shape(shapes.Customer, found)
+            if customer.deleted:  # all that is left is its id
+                return ProviderCustomer(customer_ref, deleted=True)
             return ProviderCustomer(
                 customer_ref=customer_ref,
-                user_id=user_of(customer.metadata),
+                user_id=user_of(needed(customer.metadata, "metadata")),
                 email=email_of(customer),
-                name=clean(customer.name),
-                created=moment(customer.created),
-                deleted=customer.deleted,
+                name=clean(needed(customer.name, "name")),
+                created=moment(needed(customer.created, "created")),
             )
 
     async def fetch_subscription(self, subscription_ref: str) -> Snapshot | None:

@@ -14,7 +14,7 @@ from adapters.stripe import answers
 from adapters.stripe.answers import TERMS, terms_of, to_subscription
 from adapters.stripe.api import StripeApi, as_shape, done, once, readable
 from adapters.stripe.open_payments import OpenPayments
-from adapters.stripe.shapes import reference
+from adapters.stripe.shapes import needed, reference
 from adapters.stripe.translation import moment, user_of
 from domain.plans import PriceList
 from ports.inbox import ReceivedWebhook
@@ -210,7 +210,7 @@ class StripePurchases:
         if found is None:
             return None
         seen = as_shape(answers.Subscription, found)
-        created = as_of.replace(microsecond=0) if as_of else moment(seen.created)
+        created = as_of.replace(microsecond=0) if as_of else moment(seen.created or None)
         if created is None:
             raise ProviderUnavailable("Stripe answered with a subscription that has no date")
         event_type = f"customer.subscription.{_what_happened(seen, as_of)}"
@@ -290,11 +290,11 @@ def _checkout(found: stripe.StripeObject) -> Checkout:
     with readable():
         return Checkout(
             session_ref=session.id,
-            user_id=user_of(session.metadata),
+            user_id=user_of(needed(session.metadata, "metadata")),
             # One that is neither open nor complete cannot be bought on, whatever it is called.
             status=CheckoutStatus(session.status if session.status in known else "expired"),
             url=session.url,
             expires_at=moment(session.expires_at),
             fingerprint=terms_of(session.metadata),
-            subscription_ref=reference(session.subscription),
+            subscription_ref=reference(needed(session.subscription, "subscription")),
         )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from adapters.stripe import shapes
-from adapters.stripe.shapes import Expandable, reference
+from adapters.stripe.shapes import Expandable, needed, reference
 from domain import commands
 from domain.commands import Command, Owner
 from domain.errors import InvalidMoney
@@ -58,30 +59,31 @@ def to_command(event: Event, prices: PriceList) -> Command | Unhandled:
 def to_snapshot(
     subscription: shapes.Subscription, prices: PriceList, *, ended_at: datetime | None = None
 ) -> Snapshot:
-    """A subscription in our terms. `ended_at` is taken where it has ended but says not when."""
+    """A subscription in our terms. `ended_at` is taken where it has ended but says not when.
+
+    Raises ValueError, by its name where a field is absent that this cannot be told without.
+    """
     status = _status(subscription)
     item, offer = _what_was_bought(subscription, prices)
     price_ref, interval = _price_of(item, subscription.plan)
-    period_start = item.current_period_start if item else None
-    period_end = item.current_period_end if item else None
-    period_end = period_end or subscription.current_period_end
+    period_start, period_end = _period(subscription, item)
+    trial_end = needed(subscription.trial_end, "trial_end")
     has_ended = status in ENDED
-    ends = subscription.cancel_at
-    if ends is None and subscription.cancel_at_period_end:
-        ends = period_end or subscription.trial_end
+    end = _end(subscription) if has_ended else None
+    scheduled = None if has_ended else _scheduled_end(subscription, period_end or trial_end)
     return Snapshot(
         status=status,
         plan=str(offer.plan) if offer else str(Plan.UNKNOWN),
         interval=str(offer.interval) if offer else interval,
         price_ref=price_ref,
-        start=moment(subscription.start_date or subscription.created),
-        end=(moment(subscription.ended_at or subscription.canceled_at) or ended_at)
-        if has_ended
-        else None,
-        trial_end=moment(subscription.trial_end),
-        current_period_start=moment(period_start or subscription.current_period_start),
+        start=moment(
+            subscription.start_date or needed(subscription.created, "start_date", "created")
+        ),
+        end=(moment(end) or ended_at) if has_ended else None,
+        trial_end=moment(trial_end),
+        current_period_start=moment(period_start),
         current_period_end=moment(period_end),
-        cancel_at=None if has_ended else moment(ends),
+        cancel_at=moment(scheduled),
     )
 
 
@@ -108,7 +110,7 @@ def clean(text: str | None) -> str | None:
 
 def email_of(customer: shapes.Customer) -> str | None:
     """The email; one that is too long to be an address is none (RFC 5321: at most 254)."""
-    email = customer.email
+    email = needed(customer.email, "email")
     return None if email is None or len(email) > _LONGEST_TEXT else clean(email) or None
 
 
@@ -121,8 +123,8 @@ def _apply_change(rank: Rank, *, trial_ending: bool = False) -> _Translation:
         return commands.ApplySubscriptionChange(
             subscription_ref=_required(seen.id, "subscription.id"),
             owner=Owner(
-                customer_ref=_reference(seen.customer, "subscription.customer"),
-                user_id=user_of(seen.metadata),
+                customer_ref=_reference(needed(seen.customer, "customer"), "subscription.customer"),
+                user_id=user_of(needed(seen.metadata, "metadata")),
                 ours=is_ours or not prices.is_learned,
                 livemode=event.livemode,
                 at=event.created,
@@ -145,7 +147,7 @@ def _invoice_paid(event: Event, prices: PriceList) -> Command | Unhandled:
         subscription_ref=subscription_ref,
         owner=_owner_of_invoice(invoice, event, prices),
         invoice_ref=_required(invoice.id, "invoice.id"),
-        amount=Money(invoice.amount_paid, invoice.currency.lower()),
+        amount=Money(needed(invoice.amount_paid, "amount_paid"), invoice.currency.lower()),
         at=event.created,
         hosted_invoice_url=invoice.hosted_invoice_url,
         invoice_pdf=invoice.invoice_pdf,
@@ -158,15 +160,15 @@ def _payment_failed(reason: PaymentFailure) -> _Translation:
         subscription_ref = _subscription_ref(invoice)
         if subscription_ref is None:
             return _NO_SUBSCRIPTION
-        owed = invoice.amount_remaining
+        owed = needed(invoice.amount_remaining, "amount_remaining")
         return commands.RecordPaymentFailure(
             subscription_ref=subscription_ref,
             owner=_owner_of_invoice(invoice, event, prices),
             invoice_ref=_required(invoice.id, "invoice.id"),
-            amount=Money(invoice.amount_due if owed is None else owed, invoice.currency.lower()),
+            amount=Money(owed, invoice.currency.lower()),
             reason=reason,
-            attempt_count=invoice.attempt_count or 0,
-            next_attempt_at=moment(invoice.next_payment_attempt),
+            attempt_count=needed(invoice.attempt_count, "attempt_count"),
+            next_attempt_at=moment(needed(invoice.next_payment_attempt, "next_payment_attempt")),
             at=event.created,
             hosted_invoice_url=invoice.hosted_invoice_url,
         )
@@ -179,10 +181,10 @@ def _update_customer(rank: Rank) -> _Translation:
         customer = _object(event, _CUSTOMER)
         return commands.UpdateCustomer(
             customer_ref=_required(customer.id, "customer.id"),
-            user_id=user_of(customer.metadata),
+            user_id=user_of(needed(customer.metadata, "metadata")),
             email=email_of(customer),
-            name=clean(customer.name),
-            provider_created_at=moment(customer.created),
+            name=clean(needed(customer.name, "name")),
+            provider_created_at=moment(needed(customer.created, "created")),
             as_of=watermark(event.created, rank),
             livemode=event.livemode,
         )
@@ -201,7 +203,8 @@ def _retire_customer(event: Event, prices: PriceList) -> Command:
 
 def _checkout_completed(event: Event, prices: PriceList) -> Command | Unhandled:
     session = _object(event, _CHECKOUT_SESSION)
-    subscription_ref = _reference(session.subscription, "checkout.session.subscription")
+    subscription = needed(session.subscription, "subscription")
+    subscription_ref = _reference(subscription, "checkout.session.subscription")
     if subscription_ref is None:
         return _NO_SUBSCRIPTION
     return commands.CompleteCheckout(
@@ -263,24 +266,56 @@ def _status(subscription: shapes.Subscription) -> str:
     status = subscription.status
     if not _STATUS.fullmatch(status):
         raise ValueError("subscription.status is not the name of a status")
-    if status == Status.TRIALING and _awaits_a_card(subscription.pending_setup_intent):
+    if status == Status.TRIALING and _awaits_a_card(
+        needed(subscription.pending_setup_intent, "pending_setup_intent")
+    ):
         return Status.INCOMPLETE
     return _STATUSES.get(status, status)
 
 
 def _awaits_a_card(setup_intent: Expandable) -> bool:
     if isinstance(setup_intent, shapes.Expanded):
-        return setup_intent.status != "succeeded"
+        return needed(setup_intent.status, "status") != "succeeded"
     return setup_intent is not None
+
+
+def _period(
+    subscription: shapes.Subscription, item: shapes.SubscriptionItem | None
+) -> tuple[int | None, int | None]:
+    """The billing period, which stands on the item or, in older events, on the subscription."""
+    start = (item and item.current_period_start) or subscription.current_period_start
+    end = (item and item.current_period_end) or subscription.current_period_end
+    if item or subscription.plan:  # else nothing was bought that would be billed
+        return needed(start, "current_period_start"), needed(end, "current_period_end")
+    return start or None, end or None
+
+
+def _end(subscription: shapes.Subscription) -> int | None:
+    """When it ended; of what only says when that was asked for, then."""
+    return needed(subscription.ended_at, "ended_at") or needed(
+        subscription.canceled_at, "canceled_at"
+    )
+
+
+def _scheduled_end(subscription: shapes.Subscription, period_end: int | None) -> int | None:
+    """When it will end, if that is not taken back."""
+    cancel_at = needed(subscription.cancel_at, "cancel_at")
+    if cancel_at is not None:
+        return cancel_at
+    at_period_end = needed(subscription.cancel_at_period_end, "cancel_at_period_end")
+    return period_end if at_period_end else None
 
 
 def _what_was_bought(
     subscription: shapes.Subscription, prices: PriceList
 ) -> tuple[shapes.SubscriptionItem | None, Offer | None]:
     """The item with one of our prices, else the first one, and our offer behind it."""
-    items = subscription.items.data if subscription.items else []
+    if not subscription.plan:
+        needed(subscription.items, "items")
+    items = subscription.items.data if subscription.items else ()
     for item in items:
-        offer = _offer(item.price, item.plan, prices)
+        price = item.price if item.plan else needed(item.price, "price")
+        offer = _offer(price, item.plan, prices)
         if offer is not None:
             return item, offer
     return (items[0] if items else None), _offer(None, subscription.plan, prices)
@@ -302,7 +337,9 @@ def _price_of(
 
 
 def _offer(
-    price: shapes.Price | str | None, plan: shapes.LegacyPlan | None, prices: PriceList
+    price: shapes.Price | str | UnsetType | None,
+    plan: shapes.LegacyPlan | None,
+    prices: PriceList,
 ) -> Offer | None:
     if isinstance(price, shapes.Price):
         if not price.is_of_one_interval:
@@ -316,32 +353,44 @@ def _owner_of_invoice(invoice: shapes.Invoice, event: Event, prices: PriceList) 
         invoice.subscription_details
     )
     return Owner(
-        customer_ref=_reference(invoice.customer, "invoice.customer"),
-        user_id=user_of(details.metadata if details else None),
-        ours=not prices.is_learned
-        or any(offer is not None for offer in _offers_on(invoice, prices)),
+        customer_ref=_reference(needed(invoice.customer, "customer"), "invoice.customer"),
+        user_id=user_of(needed(details.metadata, "metadata") if details else None),
+        ours=not prices.is_learned or _may_be_over_ours(invoice, prices),
         livemode=event.livemode,
         at=event.created,
     )
 
 
-def _offers_on(invoice: shapes.Invoice, prices: PriceList) -> Iterator[Offer | None]:
-    lines: Iterable[shapes.InvoiceLine] = invoice.lines.data if invoice.lines else ()
-    for line in lines:
-        details = line.pricing.price_details if line.pricing else None
-        yield _offer((details.price if details else None) or line.price, line.plan, prices)
+def _may_be_over_ours(invoice: shapes.Invoice, prices: PriceList) -> bool:
+    """Whether a price on it is ours, or it does not say what is on it."""
+    lines = invoice.lines and invoice.lines.data
+    return lines is UNSET or any(_may_be_ours(line, prices) for line in lines or ())
+
+
+def _may_be_ours(line: shapes.InvoiceLine, prices: PriceList) -> bool:
+    details = line.pricing and line.pricing.price_details
+    new, old, plan = details and details.price, line.price, line.plan
+    if new is old is plan is UNSET:
+        return True
+    return _offer(new or old, plan or None, prices) is not None
 
 
 def _owner_of_session(session: shapes.CheckoutSession, event: Event) -> Owner:
     return Owner(
-        customer_ref=_reference(session.customer, "checkout.session.customer"),
-        user_id=user_of(session.metadata),
+        customer_ref=_reference(needed(session.customer, "customer"), "checkout.session.customer"),
+        user_id=user_of(needed(session.metadata, "metadata")),
         livemode=event.livemode,
         at=event.created,
     )
 
 
 def _subscription_ref(invoice: shapes.Invoice) -> str | None:
+    if invoice.subscription is UNSET:
+        needed(invoice.parent, "parent", "subscription")
+    if invoice.parent:
+        details = needed(invoice.parent.subscription_details, "subscription_details")
+        if details:
+            needed(details.subscription, "subscription")
     return _reference(shapes.subscription_of(invoice), "invoice.subscription")
 
 

@@ -34,7 +34,6 @@ class _Stored(msgspec.Struct):
     type: str
     created: int
     data: msgspec.Raw
-    livemode: bool = False
 
 
 _stored: Final = msgspec.json.Decoder(_Stored)
@@ -83,6 +82,8 @@ def read_event(payload: bytes, *, traceparent: str) -> ReceivedWebhook:
         raise _not_an_event("id and type")
     if envelope.object != "event" or created is None or not _is_object(envelope.data):
         raise _not_an_event("object, created and data")
+    if envelope.livemode is None:
+        raise _not_an_event("livemode")
     version = envelope.api_version
     return ReceivedWebhook(
         event_id=event_id,
@@ -101,7 +102,7 @@ def _read_envelope(payload: bytes) -> shapes.Envelope:
         return _envelope.decode(payload)
     except msgspec.ValidationError:
         if _is_object(payload.lstrip()):
-            raise _not_an_event("id, type, created and data") from None
+            raise _not_an_event("id, type, created, livemode and data") from None
         raise RejectedWebhook(
             RejectionReason.NOT_AN_OBJECT, "the body must be one JSON object"
         ) from None

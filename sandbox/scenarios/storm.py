@@ -30,8 +30,8 @@ async def storm(
 ) -> None:
     """Everybody buys, a fifth cancels, a seventh does not pay. Raises Failed.
 
-    `midway` is called when all have a trial and nobody has paid yet: the place for a consumer that
-    comes late.
+    `midway` is called when all have a trial, some have canceled it, and what tells of that is still
+    held back: the place for a consumer that comes late. It comes as soon as that returns.
     """
     stage.timeline.details = False
     outbox = stage.platform.stripe.outbox
@@ -45,11 +45,13 @@ async def storm(
     outbox.release("shuffled")
     await stage.let_pass(hours=4)
     await _all(buyer.becomes("trialing", access=True) for buyer in buyers)
-    if midway is not None:
-        await midway(stage)
     leaving = buyers[::5]
+    outbox.hold()
     stage.timeline.tell("users", f"{len(leaving)} cancel at the end of their trial")
     await _all(_cancel(buyer) for buyer in leaving)
+    if midway is not None:
+        await midway(stage)
+    outbox.release("shuffled")
     await stage.let_pass(days=181)
     await stage.let_pass(days=31)
     await stage.let_pass(hours=4)  # for what is late

@@ -108,7 +108,7 @@ class StripeApi:
                 lookup_key=lookup_key,
                 unit_amount=amount,
                 currency="usd",
-                recurring={"interval": interval},
+                recurring={"interval": interval, "interval_count": 1},
                 product=f"prod_{plan}",
                 active=True,
             )
@@ -245,7 +245,7 @@ class StripeApi:
     # Customers
 
     def create_customer(self, form: Form) -> Object:
-        return self._keep("customer", **{"email": None, "name": None, **form}, deleted=False)
+        return self._keep("customer", **{"email": None, "name": None, "metadata": {}, **form})
 
     def update_customer(self, form: Form, customer_id: str) -> Object:
         customer = self._get("customer", customer_id)
@@ -420,9 +420,9 @@ class StripeApi:
             if price["lookup_key"] == form["lookup_key"]:
                 assert form["transfer_lookup_key"] == "true", "Stripe refuses a key that is taken"
                 price["lookup_key"] = None
-        return self._keep(
-            "price", **(form | {"unit_amount": int(form["unit_amount"]), "active": True})
-        )
+        sold = {"unit_amount": int(form["unit_amount"]), "active": True}
+        recurring = {"interval_count": 1, **form["recurring"]}
+        return self._keep("price", **(form | sold | {"recurring": recurring}))
 
     def create_product(self, form: Form) -> Object:
         return self._keep("product", **form)

@@ -66,6 +66,19 @@ def name_no_situation(pact: dict[str, Any]) -> None:
     del pact["interactions"][0]["providerStates"]
 
 
+def name_two_situations(pact: dict[str, Any]) -> None:
+    pact["interactions"][0]["providerStates"] *= 2
+
+
+def ask_over_http(pact: dict[str, Any]) -> None:
+    pact["interactions"][0] |= {"type": "Synchronous/HTTP", "request": {}, "response": {}}
+
+
+def ask_over_http_of_old(pact: dict[str, Any]) -> None:
+    del pact["interactions"][0]["type"]
+    pact["interactions"][0] |= {"request": {}, "response": {}}
+
+
 def ask_for_what_is_not_caused(pact: dict[str, Any]) -> None:
     pact["interactions"][0]["description"] = "payments.subscription.canceled.v1"
 
@@ -77,6 +90,9 @@ SPOILT: Final[Sequence[tuple[Callable[[dict[str, Any]], None], str]]] = (
     (expect_another_form, "v[0-9]"),
     (name_an_unknown_situation, "take one of these: a trial has begun"),
     (name_no_situation, "activated.v1 of a trial names no provider state: take one of these"),
+    (name_two_situations, "activated.v1 of a trial names several provider states"),
+    (ask_over_http, "activated.v1 of a trial is about HTTP"),
+    (ask_over_http_of_old, "activated.v1 of a trial is about HTTP"),
     (ask_for_what_is_not_caused, "this situation causes no payments.subscription.canceled.v1"),
 )
 

@@ -53,7 +53,7 @@ def _sold(plan: str, interval: str) -> dict[str, Any]:
 
 
 def expectations() -> list[Expectation]:
-    """Everything the users service acts on."""
+    """Everything the users service takes in: of every message it reads when access ends."""
     return [
         Expectation(
             "payments.subscription.activated.v1 of a trial",
@@ -80,6 +80,26 @@ def expectations() -> list[Expectation]:
             "payments.subscription.cancellation_scheduled.v1",
             "a cancellation is scheduled",
             {"accessUntil": _until()},
+        ),
+        Expectation(
+            "payments.subscription.cancellation_withdrawn.v1",
+            "a scheduled cancellation was withdrawn",
+            {"accessUntil": None},
+        ),
+        Expectation(
+            "payments.subscription.trial_ending.v1",
+            "a trial is about to end",
+            {"accessUntil": None},
+        ),
+        Expectation(
+            "payments.payment.succeeded.v1",
+            "the first month was paid",
+            {"accessUntil": None},
+        ),
+        Expectation(
+            "payments.payment.failed.v1",
+            "a renewal was declined",
+            {"accessUntil": None},
         ),
         Expectation(
             "payments.subscription.status_changed.v1 at the end",

@@ -67,7 +67,7 @@ class House:
         self.wakeups = MemoryWakeups(self.store)
         self.partitions = MemoryPartitions(self.store)
         prices = PriceList(PRICES)
-        prices.learn({}, {})  # the provider was asked
+        prices.learn({f"price_{offer.lookup_key}": offer for offer in PRICES}, {})
         reader = StripeWebhooks([SECRET], prices)
         self.receive = ReceiveWebhook(
             reader,

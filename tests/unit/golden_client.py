@@ -1,6 +1,6 @@
 """A client of our messages that has none of our code: run by its path, isolated from the project.
 
-    python -I -S golden_client.py LIBRARIES SCHEMA MESSAGE
+    python -I -S golden_client.py LIBRARIES SCHEMA MESSAGE CONTENT_TYPE
 
 LIBRARIES is the folder of its libraries. Prints what it understood of MESSAGE as JSON.
 """
@@ -10,7 +10,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-libraries, schema, message = map(Path, sys.argv[1:])
+libraries, schema, message = map(Path, sys.argv[1:4])
+content_type = sys.argv[4]
 # Added by hand, as -S keeps out what an installed project adds to the path by itself.
 sys.path.append(str(libraries))
 assert not any(map(find_spec, ("adapters", "contracts", "domain", "ports", "service")))
@@ -30,7 +31,7 @@ jsonschema.validate(
     format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,
 )
 event = from_structured(
-    RabbitMQMessage(headers={}, content_type="application/cloudevents+json", body=body),
+    RabbitMQMessage(headers={}, content_type=content_type, body=body),
     JSONFormat(),
 )
 sys.stdout.write(

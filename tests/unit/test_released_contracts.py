@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.compatibility import broken_api, broken_channels, broken_messages
+from contracts.compatibility import broken_api, broken_bytes, broken_channels, broken_messages
 from contracts.generate import ROOT
 from contracts.release import RELEASED, broken_promises, release
 
@@ -22,11 +22,13 @@ EVENTS: Final = {
     path.name: json.loads(path.read_text()) for path in sorted((ROOT / "events").glob("*.json"))
 }
 API: Final[dict[str, Any]] = json.loads((ROOT / "openapi.json").read_text())
+GOLDEN: Final = {path.name: path.read_bytes() for path in sorted((ROOT / "golden").glob("*.json"))}
 ACTIVATED: Final = "payments.subscription.activated.v1.schema.json"
 
 
 def test_no_promise_of_the_last_release_is_broken() -> None:
-    assert list(RELEASED.glob("events/*.json")), "there is nothing to compare with"
+    for kept in ("events/*.json", "golden/*.json", "openapi.v1.json", "asyncapi.v1.yaml"):
+        assert list(RELEASED.glob(kept)), f"there is no {kept} to compare with"
     assert broken_promises(ROOT, RELEASED) == []
 
 
@@ -317,7 +319,8 @@ def test_a_channel_may_be_added_and_explained_better() -> None:
 @pytest.fixture
 def contracts(tmp_path: Path) -> Path:
     """Give a copy of the contracts to spoil."""
-    shutil.copytree(ROOT / "events", tmp_path / "events")
+    for folder in ("events", "golden"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copyfile(ROOT / "openapi.json", tmp_path / "openapi.json")
     shutil.copyfile(ROOT / "asyncapi.yaml", tmp_path / "asyncapi.yaml")
     return tmp_path
@@ -331,6 +334,7 @@ def test_a_release_is_kept_and_the_next_one_refused_where_it_breaks_a_promise(
     kept = {path: path.read_bytes() for path in released.rglob("*.*")}
     assert {path.name for path in kept} == {
         *EVENTS,
+        *GOLDEN,
         "openapi.v1.json",
         "asyncapi.v1.yaml",
         "index.json",
@@ -353,7 +357,14 @@ def test_a_release_is_kept_and_the_next_one_refused_where_it_breaks_a_promise(
 
 
 @pytest.mark.parametrize(
-    "name", [f"events/{ACTIVATED}", "openapi.v1.json", "asyncapi.v1.yaml", "index.json"]
+    "name",
+    [
+        f"events/{ACTIVATED}",
+        f"golden/{min(GOLDEN)}",
+        "openapi.v1.json",
+        "asyncapi.v1.yaml",
+        "index.json",
+    ],
 )
 def test_what_was_released_is_neither_removed_nor_changed_unseen(
     contracts: Path, name: str
@@ -401,3 +412,48 @@ def test_no_type_of_a_problem_may_go_and_another_may_come() -> None:
         broken = broken_api(API, new)
         assert broken
         assert all(gone in one for one in broken)
+
+
+# Bytes
+
+
+def of_old(body: bytes) -> bytes:
+    """A message as it was before one of its members was added, within or without the data."""
+    message = json.loads(body)
+    del message["traceparent"], message["data"]["accessUntil"]
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_released_bytes_may_get_another_member_and_stay_as_they_are_beside_it(name: str) -> None:
+    assert broken_bytes(GOLDEN[name], GOLDEN[name]) == []
+    assert broken_bytes(of_old(GOLDEN[name]), GOLDEN[name]) == []
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [
+        of_old,
+        lambda body: body.replace(b"Z", b"+00:00"),
+        lambda body: body.replace(b'"specversion":', b'"specversion": '),
+        lambda body: json.dumps(json.loads(body), separators=(",", ":")).encode(),
+        lambda body: json.dumps(
+            json.loads(body), ensure_ascii=False, separators=(",", ":"), sort_keys=True
+        ).encode(),
+        lambda body: body.replace(b'"sequence":"1"', b'"sequence":1'),
+        lambda body: body.replace(b".120450Z", b".12045Z"),
+    ],
+    ids=["less", "offsets", "spaces", "escapes", "order", "number", "fraction"],
+)
+def test_released_bytes_that_are_written_otherwise_break_a_promise(
+    contracts: Path, otherwise: Callable[[bytes], bytes]
+) -> None:
+    assert release(contracts, contracts / "released") == []
+    golden = contracts / "golden" / "payments.subscription.activated.v1.edges.json"
+    golden.write_bytes(otherwise(golden.read_bytes()))
+
+    (problem,) = broken_promises(contracts, contracts / "released")
+    assert problem.startswith(f"golden/{golden.name}: message: ")
+    golden.unlink()
+    (problem,) = broken_promises(contracts, contracts / "released")
+    assert "was removed" in problem

@@ -22,6 +22,7 @@ from domain.commands import (
     Command,
     RecordInvoicePaid,
     RecordPaymentFailure,
+    RetireCustomer,
     UpdateCustomer,
 )
 from domain.plans import PriceList
@@ -166,6 +167,11 @@ def test_a_recorded_invoice_is_understood(index: int, type: str) -> None:
 @pytest.mark.parametrize("index", range(len(objects("customer")) if RECORDED else 0))
 def test_a_recorded_customer_is_understood(index: int) -> None:
     recorded = objects("customer")[index]
+    if recorded.get("deleted"):  # of which only `customer.deleted` tells
+        _, meaning = take(event("customer.deleted", recorded))
+        assert isinstance(meaning, RetireCustomer)
+        assert meaning.customer_ref == recorded["id"]
+        return
     _, meaning = take(event("customer.updated", recorded))
 
     assert isinstance(meaning, UpdateCustomer)

@@ -313,7 +313,7 @@ def test_a_status_that_cannot_be_a_name_is_unreadable(status: str) -> None:
 
 @pytest.mark.parametrize(
     "intent",
-    ["seti_1", {"id": "seti_1", "status": "requires_payment_method"}, {"id": "seti_1"}],
+    ["seti_1", {"id": "seti_1", "status": "requires_payment_method"}],
 )
 def test_a_trial_that_still_awaits_its_card_is_incomplete(intent: Any) -> None:
     seen = seen_in(subscription(status="trialing", pending_setup_intent=intent))
@@ -454,7 +454,7 @@ def test_a_price_may_be_named_only() -> None:
 
 @pytest.mark.parametrize("interval", ["", "x" * 21, "a\x00", "Month"])
 def test_an_interval_that_cannot_be_one_is_unknown(interval: str) -> None:
-    sold = price(None) | {"recurring": {"interval": interval}}
+    sold = price(None) | {"recurring": {"interval": interval, "interval_count": 1}}
 
     assert seen_in(subscription(prices=[sold], period=(START, START + DAY))).interval is None
 
@@ -568,36 +568,34 @@ def dotted(path: tuple[Any, ...]) -> str:
     return ".".join(str(part) for part in path)
 
 
+# An invoice has no page before it is finalized, and of old did not repeat whose it is; metadata
+# holds what somebody put there.
+MAY_BE_NOT_THERE: Final = {"hosted_invoice_url", "invoice_pdf", "subscription_details", "user_id"}
+
+
 @both_shapes
 @pytest.mark.parametrize("type", EXAMPLES)
 def test_a_missing_field_either_does_not_matter_or_is_named(type: str, shape: Shape) -> None:
     full = example(type, shape)["data"]
-    named = set()
+    with_all = translate(example(type, shape))
     for path in paths(full):
+        if isinstance(path[-1], int):
+            continue  # an entry of a list is no field
         lacking = deepcopy(full)
         owner = lacking
         for key in path[:-1]:
             owner = owner[key]
         del owner[path[-1]]
         try:
-            translate(example(type, shape) | {"data": lacking})
+            found = translate(example(type, shape) | {"data": lacking})
         except UnreadableWebhook as error:
             message = str(error)
         else:
+            if path[-1] not in MAY_BE_NOT_THERE:
+                assert found == with_all, f"without {dotted(path)}"
             continue
         assert f"`{path[-1]}`" in message, f"{dotted(path)} is not named in: {message}"
         assert message.startswith(f"{type}: ")
-        named.add(dotted(path))
-
-    assert {"object", "object.id"} <= named
-    assert named <= {
-        "object",
-        "object.id",
-        "object.status",
-        "object.currency",
-        "object.customer.id",
-        "object.subscription.id",
-    }
 
 
 @settings(max_examples=150)
@@ -661,6 +659,7 @@ def check_text(text: str | None) -> None:
         (subscription() | {"status": None}, r"\$\.object\.status"),
         (subscription(items=[]), r"\$\.object\.items"),
         (subscription(metadata="x"), r"\$\.object\.metadata"),
+        (subscription(status="trialing", pending_setup_intent={"id": "seti_1"}), "`status`"),
     ],
 )
 def test_a_subscription_with_an_unusable_field_is_unreadable(found: Payload, message: str) -> None:
