@@ -155,10 +155,12 @@ async def _record() -> Life:
                 "metadata": {"user_id": _USER},
             }
         )
+        # Stripe keeps its events for 30 days only.
+        events = list(sandbox.world.store.all("event"))
         await sandbox.advance_to(_START + 181 * _DAY)
         await client.subscriptions.update_async(subscription.id, {"cancel_at_period_end": True})
         await transport.close_async()  # type: ignore[no-untyped-call]  # the SDK's own
-        return _templates(list(sandbox.world.store.all("event")))
+        return _templates([*events, *sandbox.world.store.all("event")])
 
 
 def _templates(events: Sequence[dict[str, Any]]) -> Life:
