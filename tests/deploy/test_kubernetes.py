@@ -37,11 +37,7 @@ PODS = {
     if one["kind"] in ("Deployment", "Job")
 }
 DEPLOYMENTS = {name: one for name, one in OBJECTS.items() if one["kind"] == "Deployment"}
-SETTINGS = dict(
-    line.split("=", 1)
-    for line in (MANIFESTS / "settings.env").read_text().splitlines()
-    if line and not line.startswith("#")
-)
+SETTINGS = dict(line.split("=", 1) for line in KUSTOMIZATION["configMapGenerator"][0]["literals"])
 # What needs more than Kubernetes itself, whose schemas are not among those of the validator.
 EXTRAS = {path.name: path.read_text() for path in (MANIFESTS / "extras").glob("*.yaml")}
 
