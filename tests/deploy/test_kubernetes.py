@@ -11,6 +11,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from adapters.http.server import _GRACE
+from adapters.http.user_api import DEADLINE
 from service.cli import parser
 from service.settings import USED_BY, VARIABLES
 from tests.deploy.images import ROOT
@@ -35,11 +37,7 @@ PODS = {
     if one["kind"] in ("Deployment", "Job")
 }
 DEPLOYMENTS = {name: one for name, one in OBJECTS.items() if one["kind"] == "Deployment"}
-SETTINGS = dict(
-    line.split("=", 1)
-    for line in (MANIFESTS / "settings.env").read_text().splitlines()
-    if line and not line.startswith("#")
-)
+SETTINGS = dict(line.split("=", 1) for line in KUSTOMIZATION["configMapGenerator"][0]["literals"])
 # What needs more than Kubernetes itself, whose schemas are not among those of the validator.
 EXTRAS = {path.name: path.read_text() for path in (MANIFESTS / "extras").glob("*.yaml")}
 
@@ -217,6 +215,15 @@ def test_a_deployment_is_rolled_without_a_gap(name: str) -> None:
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert budget["spec"]["selector"]["matchLabels"].items() <= labels.items()
     assert budget["spec"]["minAvailable"] < deployment["spec"]["replicas"]
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_a_pod_that_is_told_to_stop_has_the_time_that_a_request_may_take(name: str) -> None:
+    pod = DEPLOYMENTS[name]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    assert _GRACE > DEADLINE, "a request that is broken off takes a little longer still"
+    assert pod["terminationGracePeriodSeconds"] > pause + _GRACE
 
 
 def test_workers_are_scaled_by_the_age_of_the_queue_as_prometheus_knows_it() -> None:
