@@ -17,7 +17,7 @@ from sandbox import platform
 from sandbox.platform import Options
 
 WEB = Path(__file__).parents[2] / "web"
-PATIENCE = 300.0  # seconds, for a dozen stories
+PATIENCE = 450.0  # seconds, for one and a half dozen stories
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 MISSING = [

@@ -238,7 +238,7 @@ test("a bank that has said no on a page of its own is told, and gives way to ano
   await buy(CHALLENGED);
   await page.locator('iframe[title="3-D Secure"]').waitFor();
   await page.goto(`${SANDBOX}/?setup_intent=seti_1&redirect_status=failed`);
-  await see("Your purchase was not finished");
+  await see("Your payment was not finished");
   expect(await page.getByText("There is nothing you need to do again").count()).toBe(0);
   expect(page.url()).not.toContain("redirect_status");
   await click("Finish payment");
@@ -253,6 +253,7 @@ test("a session that has ended leads to the sign-in, and the same user back to i
   // Nobody new can sign in a second time, so this is somebody of the list.
   await click("Sign out");
   await page.getByRole("button", { name: /Demo user 1/ }).click();
+  await see("You have no subscription yet");
   ({ user } = await told<{ user: User }>("/session"));
   await startTrial();
   await context.clearCookies();
@@ -347,9 +348,9 @@ test("the keyboard alone is enough to buy", async () => {
   await tabTo(by("Choose a plan"));
   await page.keyboard.press("Enter");
   await page.getByRole("dialog", { name: "Choose your plan" }).waitFor();
-  await tabTo(page.getByRole("radio", { name: /General/ }));
+  await tabTo(page.getByRole("radio", { name: /^General/ }));
   await page.keyboard.press("ArrowDown");
-  expect(await page.getByRole("radio", { name: /Event Organizer/ }).isChecked()).toBe(true);
+  expect(await page.getByRole("radio", { name: /^Event Organizer/ }).isChecked()).toBe(true);
   await tabTo(by("Continue to payment"));
   await page.keyboard.press("Enter");
   for (const [field, text] of [

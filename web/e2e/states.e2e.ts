@@ -1,8 +1,8 @@
 import { mkdirSync, rmSync } from "node:fs";
 import type { Server } from "node:http";
-import { join } from "node:path";
+import { extname, join } from "node:path";
 
-import type { Browser, Page } from "playwright-core";
+import type { Browser, Page, Route } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import * as given from "../tests/fixtures";
@@ -491,7 +491,7 @@ const STATES: Record<string, State> = {
   },
   "return-unfinished": {
     path: "/?setup_intent=seti_1&redirect_status=failed",
-    answers: shown(given.INCOMPLETE),
+    answers: {},
     shows: "Your purchase was not finished",
   },
   "return-failed": {
@@ -611,6 +611,46 @@ describe.each(wanted)("%s", (name) => {
         }
       }
       expect(refused).toEqual([]);
+    } finally {
+      await context.close();
+    }
+  });
+});
+
+describe("the budgets", () => {
+  test.each([320, 1280])("hold while the page loads, at %i px", async (width) => {
+    const context = await browser.newContext({ viewport: { width, height: 800 } });
+    try {
+      const page = await context.newPage();
+      const slowly = (body: object) => async (route: Route) => {
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        await route.fulfill({ json: body });
+      };
+      await page.addInitScript(() => {
+        const moved = window as Window & { moved?: number };
+        moved.moved = 0;
+        new PerformanceObserver((list) => {
+          for (const entry of list.getEntries() as (PerformanceEntry & { value: number })[]) {
+            moved.moved = (moved.moved ?? 0) + entry.value;
+          }
+        }).observe({ type: "layout-shift", buffered: true });
+      });
+      await stage(page, {
+        [SUBSCRIPTION]: slowly(given.ACTIVE),
+        [INVOICES]: slowly(given.INVOICES),
+      });
+      await page.goto(address);
+      await page.getByText("Change plan").waitFor();
+      await page.getByText("Show older invoices").waitFor();
+      const { assets, moved } = await page.evaluate(() => ({
+        assets: performance
+          .getEntriesByType("resource")
+          .map(({ name }) => new URL(name).pathname)
+          .filter((path) => path.startsWith("/assets/")),
+        moved: (window as Window & { moved?: number }).moved,
+      }));
+      expect(assets.map((path) => extname(path)).sort()).toEqual([".css", ".js"]);
+      expect(moved).toBeLessThan(0.1);
     } finally {
       await context.close();
     }

@@ -234,7 +234,7 @@ describe("canceling", () => {
       says: [
         "You keep full access until November 26, 2026",
         "you will not be charged at all",
-        "Until then you can change your mind and resume it.",
+        "Until it has ended you can change your mind and resume it.",
       ],
       never: /at once/,
       immediately: "false",
@@ -459,6 +459,7 @@ describe("back from Checkout", () => {
     await screen.findByText("Confirming your purchase…");
     await act(() => vi.advanceTimersByTimeAsync(40_000));
     expect(await screen.findByText("Your purchase is not confirmed yet")).toBeInTheDocument();
+    expect(buttons()).toEqual(["Check again"]);
     expect(screen.queryByText("General")).toBeNull();
     await expectAccessible();
     vi.useRealTimers();
@@ -482,13 +483,21 @@ describe("back from Checkout", () => {
     ["from a bank that said no", { redirectStatus: "failed" }],
     ["without having paid", { checkoutCanceled: true }],
   ])("%s, is told that nothing was charged, and nothing is waited for", async (_name, back) => {
-    const asked = wire({ [SUBSCRIPTION]: given.INCOMPLETE });
+    const asked = wire({ [SUBSCRIPTION]: given.NONE });
     show(<SubscriptionManagement {...back} />);
     expect(await screen.findByText("Your purchase was not finished")).toBeInTheDocument();
-    expect(await button("Finish payment")).toBeInTheDocument();
+    expect(screen.getByText(/You have not been charged/)).toBeInTheDocument();
     expect(screen.queryByText(/nothing you need to do/)).toBeNull();
     expect(asked.filter(({ path }) => path.endsWith("/subscription"))).toHaveLength(1);
     await expectAccessible();
+  });
+
+  test("from a bank that said no, what was begun is said to be unfinished once", async () => {
+    wire({ [SUBSCRIPTION]: given.INCOMPLETE });
+    show(<SubscriptionManagement redirectStatus="failed" />);
+    expect(await button("Finish payment")).toBeInTheDocument();
+    expect(screen.getAllByText(/not finished/)).toHaveLength(2); // the badge and the notice
+    expect(screen.queryByText(/nothing you need to do/)).toBeNull();
   });
 
   test("nobody who has a subscription is told that it was not finished", async () => {

@@ -833,7 +833,7 @@ describe("waiting for the server", () => {
     const start = await button("Start free trial");
     vi.useFakeTimers({ shouldAdvanceTime: true });
     fireEvent.click(start);
-    await screen.findByText("Confirming…");
+    await screen.findByText("Not confirmed yet");
     await act(() => vi.advanceTimersByTimeAsync(31_000));
     expect(await screen.findByText("We don’t know whether that worked")).toBeInTheDocument();
     await expectAccessible();

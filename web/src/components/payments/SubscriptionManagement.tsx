@@ -66,6 +66,8 @@ export function SubscriptionManagement({
   const held = useHeldFocus(title);
   const { date } = useFormat();
   const shown = found.state === "confirming" ? undefined : subscription.data;
+  // Who has paid is not asked to choose a plan, however long it takes to arrive.
+  const awaited = found.state === "late" && shown !== undefined && canBuy(shown);
 
   async function take(news: Subscription, message: string) {
     await confirmed(news);
@@ -112,6 +114,7 @@ export function SubscriptionManagement({
         <RefreshFailure error={subscription.error} onRetry={subscription.reload} />
       )}
       {found.state !== "confirming" &&
+        !awaited &&
         (shown !== undefined ? (
           <Present
             subscription={shown}
@@ -207,8 +210,11 @@ function ReturnNotice({
       );
     case "unfinished":
       return (
-        // Whoever has a subscription all the same did finish it, some other way.
-        (present === undefined || canBuy(present)) && (
+        // Whoever has a subscription all the same did finish it, some other way; of one that was begun
+        // its own state says as much.
+        present !== undefined &&
+        canBuy(present) &&
+        present.status !== "incomplete" && (
           <Notice tone="warning" title="Your purchase was not finished">
             You have not been charged. You can begin again whenever you like.
           </Notice>

@@ -209,7 +209,7 @@ function OpenModal({ onClose, onChanged, returnUrl }: Omit<SubscriptionUpgradeMo
 
   return (
     <Dialog
-      title={TITLES[step.name]}
+      title={"accepted" in step && !step.accepted ? "Not confirmed yet" : TITLES[step.name]}
       onClose={close}
       closable={!busy}
       wide={step.name === "choose"}

@@ -136,7 +136,7 @@ function consequence(subscription: Subscription, date: Format["date"]): ReactNod
   }
 }
 
-const RESUMABLE = "Until then you can change your mind and resume it.";
+const RESUMABLE = "Until it has ended you can change your mind and resume it.";
 
 /** Access while a payment is overdue: it ends with the grace, unless the subscription ends first. */
 function accessWhileOwed(
