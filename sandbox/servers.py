@@ -22,7 +22,7 @@ from typing import IO, Self
 
 import psutil
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 STOP_SECONDS = 30.0
 POSTGRES_MAX_CONNECTIONS = 300
 # PostgreSQL refuses to run as root, so root's servers run as this user.

@@ -15,7 +15,9 @@ from pathlib import Path
 import httpx
 
 PAYMENTS = Path(sys.executable).with_name("payments")
-PATIENCE = 60.0  # seconds; a machine that is busy takes half of it to start four processes
+PATIENCE = 30.0  # seconds
+# A busy machine takes a minute to start four processes at once.
+START_PATIENCE = 180.0
 
 
 class Process:
@@ -111,7 +113,7 @@ async def running(
 
 async def _until_it_works(process: Process) -> None:
     # A starting process gives no event to wait on: its port is not open, its log is a file.
-    async with asyncio.timeout(PATIENCE), httpx.AsyncClient() as client:
+    async with asyncio.timeout(START_PATIENCE), httpx.AsyncClient() as client:
         while True:
             if process.address is None:
                 if "partitions_changed" in process.log:
