@@ -71,7 +71,7 @@ async def run(environment: Mapping[str, str], *command: str) -> tuple[int, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(START_PATIENCE):
         output, _ = await process.communicate()
     return process.returncode or 0, output.decode()
 
