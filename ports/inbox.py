@@ -165,7 +165,8 @@ class Inbox(Protocol):
         excluding: Collection[str] = (),
     ) -> Sequence[ClaimedWebhook]:
         """The oldest webhooks of these partitions that are due, in the order of their arrival: no
-        more than the limit, nor than have LARGEST_CLAIM bytes, but always one.
+        more than the limit, nor than have LARGEST_CLAIM bytes, but always one. What came at once
+        stands in the order in which the provider made it.
 
         Ordering keys in `excluding` are passed over. Raises LeaseLost where the share is
         no longer this worker's; until the unit of work ends nobody can take it.

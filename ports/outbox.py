@@ -31,8 +31,11 @@ class Message:
 class Outbox(Protocol):
     """The messages to be published, inside a unit of work."""
 
-    async def add(self, messages: Sequence[Message]) -> None:
-        """Write them down, in the order given."""
+    async def add(self, messages: Sequence[Message], *, wake: bool = True) -> None:
+        """Write them down, in the order given, and wake the relays of all workers.
+
+        Without `wake` whoever holds their partitions sees to them.
+        """
         ...
 
     async def claim(

@@ -30,9 +30,11 @@ def apply_subscription_change(command: ApplySubscriptionChange, work: WorkingSet
         subscription_ref=command.subscription_ref,
         livemode=command.owner.livemode,
     )
+    was_noted = subscription.facts.shows_a_used_trial  # in the transaction that told us
     is_news = _take_over(subscription, command, work)
     # Even a stale snapshot proves that a trial was had, so the ledger is the same in any order.
-    if command.snapshot.shows_a_used_trial:
+    shows_a_trial = command.snapshot.shows_a_used_trial or subscription.facts.shows_a_used_trial
+    if shows_a_trial and not was_noted:
         work.use_trial(identity.user_id)
     told = command.trial_ending and subscription.may_be_spoken_of
     if told:

@@ -14,12 +14,11 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from ports.partitions import HeldPartitions, Share
+from service.loop import FULL
 
 # A lane that has nothing left waits for one that has: at most for this many batches, some tens of
 # milliseconds each.
 BATCHES_IN_A_ROW: Final = 4
-# After a batch of so many there is probably more: the stages take up to 500.
-FULL: Final = 400
 
 
 class Stage(Protocol):
@@ -81,8 +80,7 @@ class Lanes:
 
     async def idle_time(self) -> timedelta | None:
         """How long until something is due in any lane; None where nothing waits."""
-        times = [await stage.idle_time() for stage in (self._whole, *self._lanes)]
-        return min((time for time in times if time is not None), default=None)
+        return await self._whole.idle_time()
 
 
 async def _run_repeatedly(lane: Stage) -> int:

@@ -18,6 +18,11 @@ from service.retry import RetryPolicy
 
 log = structlog.get_logger(__name__)
 
+# After a batch of so many there is probably more: the stages take up to 500.
+FULL: Final = 400
+# How long after a small batch a wake-up is waited for before the next look. Long enough for the
+# next webhook wherever they come often, short for what is due by the clock meanwhile.
+LINGER: Final = timedelta(milliseconds=50)
 # What is due but cannot be claimed just yet must not make the loop spin.
 SHORTEST_IDLE: Final = timedelta(milliseconds=10)
 # A lost wake-up (the listener was just reconnecting) costs at most this.
@@ -32,7 +37,10 @@ async def run(
     wakeups: Wakeups,
     stop: asyncio.Event,
 ) -> None:
-    """Call `run_once` until `stop` is set, waiting for a wake-up whenever it found nothing.
+    """Call `run_once` until `stop` is set, waiting for a wake-up whenever it found little.
+
+    After a full batch there is more, and after a smaller one there is not, unless somebody says so:
+    looking again right away would cost as much as working on a small batch.
 
     What is away comes back: an unreachable database or broker, a lost lease and even an error
     nobody foresaw are logged and retried with growing pauses, never the end of the loop.
@@ -40,11 +48,11 @@ async def run(
     failures = 0
     while not stop.is_set():
         try:
-            if await run_once():
-                failures = 0
-                continue
-            idle = await idle_time()
+            done = await run_once()
+            idle = LINGER if done else await idle_time()
             failures = 0
+            if done >= FULL:
+                continue
         except LeaseLost as error:
             log.warning("lease_lost", stage=stage, error=str(error))
             idle = None

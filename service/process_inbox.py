@@ -8,11 +8,12 @@ run and wherever one of them dies or stalls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import structlog
@@ -54,8 +55,13 @@ PATIENCE: Final = timedelta(days=4)
 HELD_RECHECK: Final = timedelta(days=1)
 # Seconds, as an exponent of the backoff, until a crowd of lookups is likely to be answered.
 CROWD_DISPERSES: Final = 4
+# A full batch would keep everything else in this process waiting for a tenth of a second: after so
+# many webhooks, requests get their turn.
+_IN_A_ROW: Final = 50
 # Errors are kept in a column of this many characters.
 ERROR_LENGTH: Final = 2_000
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,6 @@ class ProcessInbox:
         self._rules = rules
         self._traces = traces
         self._report = ProcessingReport(metrics)
-        self._one_by_one = 0
 
     async def run_once(self) -> int:
         """Work off one batch; returns how many webhooks were looked at, 0 where none was due.
@@ -121,27 +126,29 @@ class ProcessInbox:
         Raises StorageUnavailable and LeaseLost: nothing was changed then, and it may be called
         again.
         """
+        return await self._work_off(self._rules.batch_size)
+
+    async def _work_off(self, limit: int) -> int:
         batch: Sequence[ClaimedWebhook] = ()
         began = self._monotonic()
         try:
             async with self._unit_of_work() as uow:
-                batch = await self._claim(uow)
+                batch = await self._claim(uow, limit)
                 step = await self._work_on(batch, uow)
                 await uow.commit()
         except (StorageUnavailable, LeaseLost):
             raise
         except Exception as error:
-            # Something in the batch cannot be written. Going one by one finds it, so that it
-            # takes nobody else down with it.
+            # Something in the batch cannot be written. Halving finds it, so that it takes nobody
+            # else down with it.
             log.exception("batch_failed", events=[webhook.event_id for webhook in batch])
             if not batch:
                 raise
             if len(batch) > 1:
-                self._one_by_one = len(batch)
-                return len(batch)
+                half = len(batch) // 2
+                return await self._work_off(half) + await self._work_off(len(batch) - half)
             step = await self._fail(batch[0], error)
-        self._one_by_one = max(0, self._one_by_one - 1) if batch else 0
-        self._conclude(step, timedelta(seconds=self._monotonic() - began))
+        await self._conclude(step, timedelta(seconds=self._monotonic() - began))
         return len(batch)
 
     async def idle_time(self) -> timedelta | None:
@@ -151,13 +158,13 @@ class ProcessInbox:
                 self._partitions.held(), excluding=self._lookups.busy_keys
             )
 
-    async def _claim(self, uow: UnitOfWork) -> Sequence[ClaimedWebhook]:
+    async def _claim(self, uow: UnitOfWork, limit: int) -> Sequence[ClaimedWebhook]:
         share = self._partitions.held()
         if not share.partitions:
             return ()
         return await uow.inbox.claim(
             share,
-            limit=1 if self._one_by_one else self._rules.batch_size,
+            limit=limit,
             excluding=self._lookups.busy_keys,
         )
 
@@ -165,9 +172,9 @@ class ProcessInbox:
         step = _Step()
         if not batch:
             return step
-        meanings = [(webhook, self._translate(webhook)) for webhook in batch]
+        meanings = [(webhook, self._translate(webhook)) async for webhook in _giving_way(batch)]
         work = await self._load(meanings, uow)
-        for webhook, meaning in meanings:
+        async for webhook, meaning in _giving_way(meanings):
             if webhook.ordering_key in step.questions:
                 continue  # waits behind the question, so that its subscription stays in order
             traced = self._traces.begin(
@@ -289,7 +296,7 @@ class ProcessInbox:
         step = _Step([(webhook, self._failure(webhook, error))])
         async with self._unit_of_work() as uow:
             # Claiming again holds the leases: a worker that was replaced must not fail anything.
-            if webhook.id in {claimed.id for claimed in await self._claim(uow)}:
+            if webhook.id in {claimed.id for claimed in await self._claim(uow, limit=1)}:
                 await uow.inbox.settle([verdict for _, verdict in step.verdicts])
                 await uow.commit()
         return step
@@ -298,7 +305,7 @@ class ProcessInbox:
         delay = self._rules.retry.delay(CROWD_DISPERSES)
         return Postponed(webhook.id, delay, "too many lookups wait for an answer", failed=False)
 
-    def _conclude(self, step: _Step, took: timedelta) -> None:
+    async def _conclude(self, step: _Step, took: timedelta) -> None:
         self._lookups.forget(
             {webhook.ordering_key for webhook, _ in step.verdicts} - step.questions.keys()
         )
@@ -306,7 +313,7 @@ class ProcessInbox:
             self._lookups.ask(key, lookup)
         if step.messages:
             self._wakeups.wake(Stage.OUTBOX)
-        for webhook, verdict in step.verdicts:
+        async for webhook, verdict in _giving_way(step.verdicts):
             traced = step.traced.get(webhook.id)
             self._report.judged(webhook, verdict, webhook.age + took, traced)
         for webhook, change in step.changes:
@@ -318,6 +325,14 @@ class ProcessInbox:
                 user_id=str(duplicate.user_id),
                 hint="the user pays for several subscriptions: cancel and refund all but one",
             )
+
+
+async def _giving_way(items: Sequence[Item]) -> AsyncIterator[Item]:
+    """These, and in between a turn for whatever else this process does."""
+    for number, item in enumerate(items):
+        if number % _IN_A_ROW == _IN_A_ROW - 1:
+            await asyncio.sleep(0)
+        yield item
 
 
 def _waits_for(error: Exception) -> str | None:

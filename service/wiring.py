@@ -23,7 +23,7 @@ from adapters.otlp.tracing import OtlpTracing
 from adapters.postgres import privileges
 from adapters.postgres.asked_terms import PostgresAskedTerms
 from adapters.postgres.claims import PostgresClaims
-from adapters.postgres.engine import create_engine
+from adapters.postgres.engine import autocommitting, create_engine
 from adapters.postgres.examiner import PostgresExaminer
 from adapters.postgres.health import PostgresHealth
 from adapters.postgres.histories import PostgresHistories
@@ -322,6 +322,10 @@ class Container(containers.DeclarativeContainer):
     users_unit_of_work: providers.Provider[UnitOfWork] = providers.Factory(
         PostgresUnitOfWork, users_engine
     )
+    # Each statement for itself: what the relay claims it need not hold, and marks may come apart.
+    single_statements: providers.Provider[UnitOfWork] = providers.Factory(
+        PostgresUnitOfWork, providers.Singleton(autocommitting, engine)
+    )
     partitions: providers.Provider[Partitions] = providers.Singleton(PostgresPartitions, engine)
     wakeups: providers.Provider[Wakeups] = providers.Singleton(PostgresWakeups, engine)
     idempotency_keys: providers.Provider[IdempotencyKeys] = providers.Singleton(
@@ -369,7 +373,7 @@ class Container(containers.DeclarativeContainer):
         partitions,
         providers.Factory(
             RelayOutbox,
-            unit_of_work.provider,
+            single_statements.provider,
             event_publisher,
             clock=clock,
             held_back=providers.Singleton(HeldBack),

@@ -137,7 +137,8 @@ class WorkingSet:
         await uow.subscriptions.save(list(self.changed_subscriptions.values()))
         await uow.trials.redeem(self.trials_used)
         await uow.paid_invoices.add(self.new_paid_invoices)
-        await uow.outbox.add(self.messages)
+        # Their partitions are the writer's own, and so is the relay that sees to them.
+        await uow.outbox.add(self.messages, wake=False)
 
     def turn_to(self, traceparent: str, attempts: int, answers: dict[Lookup, Answer]) -> None:
         """The next command belongs to this trace and has failed `attempts` times before."""

@@ -19,6 +19,7 @@ def webhook(
     ordering_key: str = "sub_1",
     payload: bytes = b"{}",
     event_type: str = "customer.subscription.updated",
+    created: datetime = NOW,
 ) -> ReceivedWebhook:
     return ReceivedWebhook(
         event_id=event_id or f"evt_{uuid4().hex}",
@@ -26,7 +27,7 @@ def webhook(
         ordering_key=ordering_key,
         livemode=False,
         api_version="2026-01-28",
-        created=NOW,
+        created=created,
         payload=payload,
         traceparent=f"00-{uuid4().hex}-{uuid4().hex[:16]}-01",
     )

@@ -102,7 +102,8 @@ class MemoryInbox:
                 if row.waiting_for in keys:
                     tables.webhooks[event_id] = replace(row, waiting_for=None, next_attempt_at=now)
 
-        self._transaction.write(write, wakes=Stage.INBOX)
+        waits = any(row.waiting_for in keys for row in self._transaction.read().webhooks.values())
+        self._transaction.write(write, wakes=Stage.INBOX if waits else None)
 
     async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> timedelta | None:
         """How long until the first of this share that was postponed is due; None without any."""

@@ -19,11 +19,13 @@ class MemoryOutbox:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
-    async def add(self, messages: Sequence[Message]) -> None:
+    async def add(self, messages: Sequence[Message], *, wake: bool = True) -> None:
         """Write them down, in the order given."""
         new = {message.id: MessageRow(message) for message in messages}
         if new:
-            self._transaction.write(lambda tables: tables.messages.update(new), wakes=Stage.OUTBOX)
+            self._transaction.write(
+                lambda tables: tables.messages.update(new), wakes=Stage.OUTBOX if wake else None
+            )
 
     async def claim(
         self, share: Share, *, limit: int, excluding: Collection[UUID] = ()

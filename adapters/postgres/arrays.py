@@ -6,7 +6,7 @@ whatever the size of the batch. The table's own definition gives the columns' ty
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy import Dialect
@@ -39,10 +39,3 @@ def _type_of(column: sa.Column[object]) -> str:
     if isinstance(column.type, sa.String):
         return "text"
     return column.type.compile(dialect=_DIALECT)
-
-
-def as_arrays(
-    rows: Sequence[Mapping[str, object]], columns: Sequence[str]
-) -> dict[str, list[object]]:
-    """The parameters for such a statement."""
-    return {name: [row[name] for row in rows] for name in columns}

@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from adapters.postgres.arrays import as_arrays, insert_arrays
+from adapters.postgres.arrays import insert_arrays
 from adapters.postgres.tables import stripe_customers as t
 from domain.customer import Customer
 
@@ -40,29 +40,9 @@ class PostgresCustomers:
         if not customer_refs and not user_ids:
             return []
         rows = await self._connection.execute(
-            sa.select(t).where(
-                sa.or_(
-                    t.c.stripe_customer_id == sa.any_(sa.literal(list(customer_refs), _TEXTS)),
-                    sa.and_(
-                        t.c.user_id == sa.any_(sa.literal(list(user_ids), _UUIDS)),
-                        t.c.retired_at.is_(None),
-                    ),
-                )
-            )
+            _FIND, {"references": list(customer_refs), "users": list(user_ids)}
         )
-        return [
-            Customer(
-                user_id=row.user_id,
-                customer_ref=row.stripe_customer_id,
-                email=row.email,
-                name=row.name,
-                livemode=row.livemode,
-                provider_created_at=row.stripe_created_at,
-                as_of=row.contact_as_of,
-                retired_at=row.retired_at,
-            )
-            for row in rows
-        ]
+        return [Customer(*row) for row in rows]
 
     async def count_of(self, user_id: UUID) -> int:
         """How many customers the user was ever linked to, retired ones included."""
@@ -77,28 +57,23 @@ class PostgresCustomers:
         """Insert or update by customer reference; concurrent savers both have their say."""
         if not customers:
             return
-        rows = [
-            {
-                "user_id": customer.user_id,
-                "stripe_customer_id": customer.customer_ref,
-                "email": customer.email,
-                "name": customer.name,
-                "livemode": customer.livemode,
-                "stripe_created_at": customer.provider_created_at,
-                "contact_as_of": customer.as_of,
-                "retired_at": customer.retired_at,
-            }
-            # Retirements first: they free the user for the new customer in the same batch. Then
-            # by reference, so that two workers lock the rows in one order.
-            for customer in sorted(
-                customers, key=lambda c: (c.retired_at is None, c.customer_ref or "")
-            )
-        ]
-        await self._connection.execute(_UPSERT, as_arrays(rows, _COLUMNS))
+        # Retirements first: they free the user for the new customer in the same batch. Then by
+        # reference, so that two workers lock the rows in one order.
+        rows = sorted(customers, key=lambda c: (c.retired_at is None, c.customer_ref or ""))
+        columns = {
+            "user_id": [customer.user_id for customer in rows],
+            "stripe_customer_id": [customer.customer_ref for customer in rows],
+            "email": [customer.email for customer in rows],
+            "name": [customer.name for customer in rows],
+            "livemode": [customer.livemode for customer in rows],
+            "stripe_created_at": [customer.provider_created_at for customer in rows],
+            "contact_as_of": [customer.as_of for customer in rows],
+            "retired_at": [customer.retired_at for customer in rows],
+        }
+        await self._connection.execute(_UPSERT, columns)
 
 
-_TEXTS = sa.ARRAY(sa.Text)
-_UUIDS = sa.ARRAY(sa.Uuid)
+# In the order of Customer's fields.
 _COLUMNS: Final = (
     "user_id",
     "stripe_customer_id",
@@ -108,6 +83,11 @@ _COLUMNS: Final = (
     "stripe_created_at",
     "contact_as_of",
     "retired_at",
+)
+_FIND: Final = sa.text(
+    f"SELECT {', '.join(_COLUMNS)} FROM {t.fullname}"
+    " WHERE stripe_customer_id = ANY(CAST(:references AS text[]))"
+    " OR (user_id = ANY(CAST(:users AS uuid[])) AND retired_at IS NULL)"
 )
 _IS_NEWEST: Final = (
     "coalesce(excluded.contact_as_of, '-infinity') >= coalesce(old.contact_as_of, '-infinity')"

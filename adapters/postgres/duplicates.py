@@ -7,7 +7,6 @@ from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.postgres.tables import duplicate_subscriptions, subscriptions
@@ -20,7 +19,17 @@ _TAKE_TURNS: Final = sa.text(
     "SELECT pg_advisory_xact_lock(hashtextextended(user_id, 0)) FROM"
     " (SELECT unnest(CAST(:users AS text[])) AS user_id ORDER BY 1) AS users"
 )
-_NOT_RUNNING: Final = sorted({Status.NONE, Status.INCOMPLETE, *ENDED})
+_MARK: Final = sa.text(
+    f"INSERT INTO {duplicate_subscriptions.fullname} (subscription_id, user_id)"
+    f" SELECT one.id, one.user_id FROM {subscriptions.fullname} AS one"
+    " WHERE one.user_id = ANY(CAST(:users AS uuid[]))"
+    " AND one.status <> ALL(CAST(:not_running AS text[]))"
+    f" AND EXISTS (SELECT FROM {subscriptions.fullname} AS other"
+    " WHERE other.user_id = one.user_id AND other.id <> one.id"
+    " AND other.status <> ALL(CAST(:not_running AS text[])))"
+    " ON CONFLICT DO NOTHING RETURNING subscription_id, user_id"
+)
+_NOT_RUNNING: Final = sorted(map(str, {Status.NONE, Status.INCOMPLETE, *ENDED}))
 
 
 class PostgresDuplicates:
@@ -34,21 +43,7 @@ class PostgresDuplicates:
         if not user_ids:
             return []
         await self._connection.execute(_TAKE_TURNS, {"users": sorted(map(str, user_ids))})
-        one, other = subscriptions.alias("one"), subscriptions.alias("other")
-        running_twice = sa.select(one.c.id, one.c.user_id).where(
-            one.c.user_id == sa.any_(sa.literal(list(user_ids), sa.ARRAY(sa.Uuid))),
-            one.c.status.not_in(_NOT_RUNNING),
-            sa.exists().where(
-                other.c.user_id == one.c.user_id,
-                other.c.id != one.c.id,
-                other.c.status.not_in(_NOT_RUNNING),
-            ),
-        )
-        marked = duplicate_subscriptions.c
         rows = await self._connection.execute(
-            insert(duplicate_subscriptions)
-            .from_select(["subscription_id", "user_id"], running_twice)
-            .on_conflict_do_nothing()
-            .returning(marked.subscription_id, marked.user_id)
+            _MARK, {"users": list(user_ids), "not_running": _NOT_RUNNING}
         )
-        return [Duplicate(row.subscription_id, row.user_id) for row in rows]
+        return [Duplicate(*row) for row in rows]

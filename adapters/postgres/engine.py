@@ -92,6 +92,14 @@ def _leave_what_takes_no_writes(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
+def autocommitting(engine: AsyncEngine) -> AsyncEngine:
+    """The same connections, on which every statement is a transaction of its own.
+
+    Beginning and ending one would be two more round trips, each as long as the statement.
+    """
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
 @contextmanager
 def storage_errors() -> Iterator[None]:
     """Turn what repeating may mend into StorageUnavailable; leave what is wrong with the data."""

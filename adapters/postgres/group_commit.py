@@ -98,8 +98,10 @@ class GroupCommit(Generic[Item, Result]):
             if len(batch) == 1:
                 _fail(batch, error)
                 return
-            for one in batch:  # one of them cannot be written: only its own request may fail
-                await self._commit([one])
+            # One of them cannot be written, and only its own request may fail: halving finds it.
+            half = len(batch) // 2
+            await self._commit(batch[:half])
+            await self._commit(batch[half:])
         else:
             for (_, future), result in zip(batch, results, strict=True):
                 if not future.done():

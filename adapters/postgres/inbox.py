@@ -10,9 +10,9 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.postgres.arrays import as_arrays, insert_arrays, unnest
-from adapters.postgres.engine import storage_errors
-from adapters.postgres.fence import hold_share
+from adapters.postgres.arrays import insert_arrays, unnest
+from adapters.postgres.engine import autocommitting, storage_errors
+from adapters.postgres.fence import HOLD_SHARE, hold_share, holder
 from adapters.postgres.group_commit import GroupCommit
 from adapters.postgres.settlements import CHANNEL as SETTLED_CHANNEL
 from adapters.postgres.tables import PENDING
@@ -54,24 +54,36 @@ _SETTLED: Final = (
     "waiting_for",
 )
 
+# What was created first is worked on first, as far as webhooks of one commit can tell: in the same
+# second, a subscription's own before its invoices'. And since nothing but the events themselves
+# decides, two processes that are sent the same ones wait for each other's rows in one order, which
+# cannot be a deadlock. The first of several with one id stays first.
+_IN_ORDER: Final = attrgetter("ordering_key", "created", "event_type", "event_id")
 # The notification is part of the transaction: the worker hears of a row when it can see it.
 _RECORD: Final = sa.text(
     f"WITH written AS ({insert_arrays(t, _RECORDED, 'ON CONFLICT (event_id) DO NOTHING')}"
     " RETURNING event_id)"
-    f" SELECT event_id, pg_notify('{Stage.INBOX}', '') FROM written"
+    f" SELECT array_agg(event_id), pg_notify('{Stage.INBOX}', '') FROM written HAVING count(*) > 0"
 )
-# The size of a payload is read without reading the payload, and the rows come in order already, so
-# the sum costs next to nothing.
+# In the order of ClaimedWebhook's fields. The size of a payload is read without reading the payload,
+# and the rows come in order already, so the sum costs next to nothing.
 _CLAIM: Final = sa.text(
-    "SELECT * FROM (SELECT due.*,"
+    f"WITH {HOLD_SHARE} SELECT id, event_id, event_type, ordering_key, livemode, payload,"
+    " traceparent, age, attempt_count FROM (SELECT due.*,"
     " sum(octet_length(payload)) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS bytes FROM ("
     "SELECT id, event_id, event_type, ordering_key, livemode, payload, traceparent,"
     f" now() - created_at AS age, attempt_count, seq FROM {t.fullname}"
     f" WHERE {PENDING} AND (next_attempt_at IS NULL OR next_attempt_at <= now())"
     " AND partition = ANY(CAST(:partitions AS smallint[]))"
     " AND ordering_key <> ALL(CAST(:excluding AS text[]))"
+    " AND EXISTS (SELECT FROM held)"
     " ORDER BY seq LIMIT :limit) AS due) AS summed"
     f" WHERE bytes - octet_length(payload) < {LARGEST_CLAIM}"
+)
+_NEXT_DUE: Final = sa.text(
+    f"SELECT min(next_attempt_at) - now() FROM {t.fullname} WHERE {PENDING}"
+    " AND partition = ANY(CAST(:partitions AS smallint[]))"
+    " AND ordering_key <> ALL(CAST(:excluding AS text[]))"
 )
 # Still pending, in words that no index answers to: with old statistics the planner believes that
 # next to nothing is pending, and would look through the whole backlog instead of up a few hundred
@@ -89,9 +101,11 @@ _SETTLE: Final = sa.text(
     f" SELECT pg_notify('{SETTLED_CHANNEL}', event_id) FROM settled"
     f" WHERE outcome IS NOT NULL AND event_id LIKE '{OWN_EVENT}%'"
 )
+# What waits may be another worker's, in another partition.
 _WAKE: Final = sa.text(
-    f"UPDATE {t.fullname} SET waiting_for = NULL, next_attempt_at = now()"
-    " WHERE waiting_for = ANY(CAST(:keys AS text[]))"
+    f"WITH woken AS (UPDATE {t.fullname} SET waiting_for = NULL, next_attempt_at = now()"
+    " WHERE waiting_for = ANY(CAST(:keys AS text[])) RETURNING id)"
+    f" SELECT pg_notify('{Stage.INBOX}', '') FROM woken LIMIT 1"
 )
 STATE: Final = sa.func.coalesce(
     t.c.outcome,
@@ -107,7 +121,7 @@ class PostgresIntake:
     """The receiving end. All requests of a process share its commits."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+        self._engine = autocommitting(engine)
         self._commits = GroupCommit(self._write, lambda webhook: len(webhook.payload))
 
     async def record(self, webhook: ReceivedWebhook) -> bool:
@@ -119,26 +133,21 @@ class PostgresIntake:
         await self._commits.close()
 
     async def _write(self, webhooks: Sequence[ReceivedWebhook]) -> Sequence[bool]:
-        rows = [
-            {
-                "event_id": webhook.event_id,
-                "event_type": webhook.event_type,
-                "ordering_key": webhook.ordering_key,
-                "partition": partition_of(webhook.ordering_key),
-                "livemode": webhook.livemode,
-                "api_version": webhook.api_version,
-                "stripe_created_at": webhook.created,
-                "payload": webhook.payload,
-                "traceparent": webhook.traceparent,
-            }
-            # Two processes that are sent the same events wait for each other's rows, which in one
-            # order for all cannot be a deadlock. The first of several with one id stays first.
-            for webhook in sorted(webhooks, key=attrgetter("event_id"))
-        ]
+        rows = sorted(webhooks, key=_IN_ORDER)
+        columns = {
+            "event_id": [webhook.event_id for webhook in rows],
+            "event_type": [webhook.event_type for webhook in rows],
+            "ordering_key": [webhook.ordering_key for webhook in rows],
+            "partition": [partition_of(webhook.ordering_key) for webhook in rows],
+            "livemode": [webhook.livemode for webhook in rows],
+            "api_version": [webhook.api_version for webhook in rows],
+            "stripe_created_at": [webhook.created for webhook in rows],
+            "payload": [webhook.payload for webhook in rows],
+            "traceparent": [webhook.traceparent for webhook in rows],
+        }
         with storage_errors():
-            async with self._engine.begin() as connection:
-                written = await connection.execute(_RECORD, as_arrays(rows, _RECORDED))
-                new = {row.event_id for row in written}
+            async with self._engine.connect() as connection:
+                new = set(await connection.scalar(_RECORD, columns) or ())
         results = []
         for webhook in webhooks:  # the first of several with one id is the new one
             results.append(webhook.event_id in new)
@@ -156,50 +165,35 @@ class PostgresInbox:
         self, share: Share, *, limit: int, excluding: Collection[str] = ()
     ) -> Sequence[ClaimedWebhook]:
         """The oldest webhooks of this share that are due. Raises LeaseLost."""
-        await hold_share(self._connection, share)
-        rows = await self._connection.execute(
+        found = await self._connection.execute(
             _CLAIM,
             {
+                **holder(share),
                 "partitions": sorted(share.partitions),
                 "excluding": list(excluding),
                 "limit": limit,
             },
         )
-        return [
-            ClaimedWebhook(
-                id=row.id,
-                event_id=row.event_id,
-                event_type=row.event_type,
-                ordering_key=row.ordering_key,
-                livemode=row.livemode,
-                payload=row.payload,
-                traceparent=row.traceparent,
-                age=row.age,
-                attempts=row.attempt_count,
-            )
-            for row in rows
-        ]
+        webhooks = [ClaimedWebhook(*row) for row in found]
+        if not webhooks:
+            await hold_share(self._connection, share)
+        return webhooks
 
     async def settle(self, verdicts: Sequence[Verdict]) -> None:
         """Write down what became of claimed webhooks."""
         if verdicts:
-            rows = [_row(verdict) for verdict in verdicts]
-            await self._connection.execute(_SETTLE, as_arrays(rows, (*_SETTLED, "delay")))
+            names = (*_SETTLED, "delay")
+            columns = zip(*map(_settled, verdicts), strict=True)
+            await self._connection.execute(_SETTLE, dict(zip(names, columns, strict=True)))
 
     async def wake_waiting(self, keys: Collection[str]) -> None:
         """Make due what waits for one of these keys."""
         await self._connection.execute(_WAKE, {"keys": list(keys)})
-        # What waits may be another worker's, in another partition.
-        await self._connection.execute(sa.select(sa.func.pg_notify(str(Stage.INBOX), "")))
 
     async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> timedelta | None:
         """How long until the first of this share that was postponed is due; None without any."""
         left: timedelta | None = await self._connection.scalar(
-            sa.select(sa.func.min(t.c.next_attempt_at) - sa.func.now()).where(
-                sa.text(PENDING),
-                t.c.partition == sa.any_(sa.literal(sorted(share.partitions), _SMALLINTS)),
-                t.c.ordering_key != sa.all_(sa.literal(list(excluding), sa.ARRAY(sa.Text))),
-            )
+            _NEXT_DUE, {"partitions": sorted(share.partitions), "excluding": list(excluding)}
         )
         return None if left is None else max(left, timedelta(0))
 
@@ -295,25 +289,12 @@ def _in(states: Collection[str]) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
-def _row(verdict: Verdict) -> dict[str, object]:
-    row: dict[str, object] = {
-        "id": verdict.id,
-        "processed": False,
-        "outcome": None,
-        "error_message": None,
-        "attempt_count": 0,
-        "delay": None,
-        "waiting_for": None,
-    }
+def _settled(verdict: Verdict) -> tuple[object, ...]:
+    """The columns _SETTLED and the delay, in their order."""
     match verdict:
-        case Processed(outcome=outcome, note=note):
-            row |= {"processed": True, "outcome": str(outcome), "error_message": note}
-        case Postponed(delay=delay, reason=reason, failed=failed, waits_for=key):
-            row |= {"delay": delay, "error_message": reason, "waiting_for": key}
-            row["attempt_count"] = int(failed)
-        case Dead(error=error):
-            row |= {"outcome": str(State.DEAD), "error_message": error, "attempt_count": 1}
-    return row
-
-
-_SMALLINTS = sa.ARRAY(sa.SmallInteger)
+        case Processed(id_, outcome, note):
+            return id_, True, str(outcome), note, 0, None, None
+        case Postponed(id_, delay, reason, failed, waits_for):
+            return id_, False, None, reason, int(failed), waits_for, delay
+        case Dead(id_, error):
+            return id_, False, str(State.DEAD), error, 1, None, None

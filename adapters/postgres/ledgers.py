@@ -13,6 +13,10 @@ from adapters.postgres.arrays import insert_arrays
 from adapters.postgres.tables import paid_invoices, trial_redemptions
 
 _REDEEM: Final = insert_arrays(trial_redemptions, ["user_id"], "ON CONFLICT DO NOTHING")
+_KNOWN: Final = sa.text(
+    f"SELECT stripe_invoice_id FROM {paid_invoices.fullname}"
+    " WHERE stripe_invoice_id = ANY(CAST(:references AS text[]))"
+)
 _ADD: Final = insert_arrays(paid_invoices, ["stripe_invoice_id"], "ON CONFLICT DO NOTHING")
 
 
@@ -46,11 +50,7 @@ class PostgresPaidInvoices:
         """Those of these invoices that were told of already."""
         if not invoice_refs:
             return set()
-        column = paid_invoices.c.stripe_invoice_id
-        wanted = sa.literal(list(invoice_refs), sa.ARRAY(sa.Text))
-        return set(
-            await self._connection.scalars(sa.select(column).where(column == sa.any_(wanted)))
-        )
+        return set(await self._connection.scalars(_KNOWN, {"references": list(invoice_refs)}))
 
     async def add(self, invoice_refs: Collection[str]) -> None:
         """Note that these were told of; noting it again changes nothing."""

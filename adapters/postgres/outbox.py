@@ -10,8 +10,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from adapters.postgres.arrays import as_arrays, unnest
-from adapters.postgres.fence import hold_share
+from adapters.postgres.arrays import unnest
+from adapters.postgres.fence import SHARE_IS_HELD, hold_share, holder
 from adapters.postgres.tables import outbox_events as t
 from ports.outbox import Message
 from ports.partitions import Share, partition_of
@@ -38,7 +38,7 @@ _ADD: Final = sa.text(
     f" SELECT {', '.join(_NUMBER if name == 'version' else name for name in _ADDED)}"
     f" FROM {unnest(t, _ADDED)}"
     " RETURNING id)"
-    f" SELECT pg_notify('{Stage.OUTBOX}', '') FROM written LIMIT 1"
+    f" SELECT pg_notify('{Stage.OUTBOX}', '') FROM written WHERE :wake LIMIT 1"
 )
 # In the order of Message's fields.
 _CLAIM: Final = sa.text(
@@ -47,7 +47,16 @@ _CLAIM: Final = sa.text(
     f" FROM {t.fullname} WHERE published_at IS NULL AND unrouted_at IS NULL"
     " AND partition = ANY(CAST(:partitions AS smallint[]))"
     " AND subscription_id <> ALL(CAST(:excluding AS uuid[]))"
+    f" AND EXISTS ({SHARE_IS_HELD})"
     " ORDER BY seq LIMIT :limit"
+)
+_MARK_PUBLISHED: Final = sa.text(
+    f"UPDATE {t.fullname} SET published_at = :at WHERE id = ANY(CAST(:ids AS uuid[]))"
+    " AND published_at IS NULL AND unrouted_at IS NULL"
+)
+_MARK_UNROUTED: Final = sa.text(
+    f"UPDATE {t.fullname} SET unrouted_at = :at WHERE id = ANY(CAST(:ids AS uuid[]))"
+    " AND published_at IS NULL AND unrouted_at IS NULL"
 )
 
 
@@ -57,55 +66,50 @@ class PostgresOutbox:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def add(self, messages: Sequence[Message]) -> None:
+    async def add(self, messages: Sequence[Message], *, wake: bool = True) -> None:
         """Write them down, in the order given."""
         if not messages:
             return
-        rows = [
-            {
-                "id": message.id,
-                "subscription_id": message.subscription_id,
-                "version": message.version,
-                "type": message.type,
-                "body": message.body,
-                "ordering_key": message.ordering_key,
-                "partition": partition_of(message.ordering_key),
-                "must_be_routed": message.must_be_routed,
-            }
-            for message in messages
-        ]
-        await self._connection.execute(_ADD, as_arrays(rows, _ADDED))
+        columns = {
+            "id": [message.id for message in messages],
+            "subscription_id": [message.subscription_id for message in messages],
+            "version": [message.version for message in messages],
+            "type": [message.type for message in messages],
+            "body": [message.body for message in messages],
+            "ordering_key": [message.ordering_key for message in messages],
+            "partition": [partition_of(message.ordering_key) for message in messages],
+            "must_be_routed": [message.must_be_routed for message in messages],
+        }
+        await self._connection.execute(_ADD, columns | {"wake": wake})
 
     async def claim(
         self, share: Share, *, limit: int, excluding: Collection[UUID] = ()
     ) -> Sequence[Message]:
         """The oldest unpublished messages of this share, in order. Raises LeaseLost."""
-        await hold_share(self._connection, share)
-        rows = await self._connection.execute(
+        found = await self._connection.execute(
             _CLAIM,
             {
+                **holder(share),
                 "partitions": sorted(share.partitions),
                 "excluding": list(excluding),
                 "limit": limit,
             },
         )
-        return [Message(*row) for row in rows]
+        messages = [Message(*row) for row in found]
+        if not messages:
+            await hold_share(self._connection, share)
+        return messages
 
     async def mark_published(self, message_ids: Collection[UUID], at: datetime) -> None:
         """Note that the broker has confirmed exactly these."""
-        await self._mark(message_ids, {"published_at": at})
+        await self._mark(_MARK_PUBLISHED, message_ids, at)
 
     async def mark_unrouted(self, message_ids: Collection[UUID], at: datetime) -> None:
         """Note that no queue wanted exactly these, and that they are given up."""
-        await self._mark(message_ids, {"unrouted_at": at})
+        await self._mark(_MARK_UNROUTED, message_ids, at)
 
-    async def _mark(self, message_ids: Collection[UUID], values: dict[str, datetime]) -> None:
+    async def _mark(
+        self, statement: sa.TextClause, message_ids: Collection[UUID], at: datetime
+    ) -> None:
         if message_ids:
-            ids = sa.literal(list(message_ids), sa.ARRAY(sa.Uuid))
-            await self._connection.execute(
-                sa.update(t)
-                .where(
-                    t.c.id == sa.any_(ids), t.c.published_at.is_(None), t.c.unrouted_at.is_(None)
-                )
-                .values(values)
-            )
+            await self._connection.execute(statement, {"ids": list(message_ids), "at": at})

@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from ports.inbox import Postponed
 from ports.wakeups import Stage, Wakeups
 from tests.contract.storages import Storage
-from tests.contract.workers import record
-from tests.examples import message, webhook
+from tests.contract.workers import claim_all, record, settle
+from tests.examples import HOUR, message, webhook
 
 FOREVER = 30.0
 
@@ -110,6 +111,16 @@ async def test_a_committed_message_wakes_the_outbox_of_every_listener(storage: S
         assert not await is_woken_already(one, Stage.INBOX)
 
 
+async def test_a_message_whose_writer_sees_to_it_wakes_nobody(storage: Storage) -> None:
+    wakeups = storage.wakeups()
+    async with listening(wakeups):
+        async with storage.unit_of_work() as uow:
+            await uow.outbox.add([message()], wake=False)
+            await uow.commit()
+
+        assert not await is_woken_already(wakeups, Stage.OUTBOX)
+
+
 async def test_a_message_that_was_not_committed_wakes_nobody(storage: Storage) -> None:
     wakeups = storage.wakeups()
     async with listening(wakeups):
@@ -126,6 +137,29 @@ async def test_a_repeated_webhook_wakes_nobody(storage: Storage) -> None:
         assert not await storage.intake().record(webhook("evt_1"))
 
         assert not await is_woken_already(wakeups, Stage.INBOX)
+
+
+async def test_what_nobody_waits_for_wakes_nobody(storage: Storage) -> None:
+    wakeups = storage.wakeups()
+    async with listening(wakeups):
+        async with storage.unit_of_work() as uow:
+            await uow.inbox.wake_waiting(["sub_1"])
+            await uow.commit()
+
+        assert not await is_woken_already(wakeups, Stage.INBOX)
+
+
+async def test_what_is_made_due_wakes_the_inbox(storage: Storage) -> None:
+    await record(storage, webhook("evt_1", ordering_key="sub_1"))
+    [claimed] = await claim_all(storage)
+    await settle(storage, Postponed(claimed.id, HOUR, "not yet", waits_for="sub_1"))
+    wakeups = storage.wakeups()
+    async with listening(wakeups):
+        async with storage.unit_of_work() as uow:
+            await uow.inbox.wake_waiting(["sub_1"])
+            await uow.commit()
+
+        assert await woken(wakeups, Stage.INBOX)
 
 
 async def test_a_replayed_webhook_wakes_the_inbox(storage: Storage) -> None:

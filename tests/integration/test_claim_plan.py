@@ -31,6 +31,7 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 # A server plans a statement anew for its values, or once for all of them.
 PLANNING = ["force_custom_plan", "force_generic_plan"]
+HOLDER = {"worker": f"'{uuid4()}'", "epoch": "1"}
 
 
 _WEBHOOKS = """
@@ -72,12 +73,18 @@ async def test_a_claim_reads_the_index_of_what_is_pending_in_its_order(
     webhooks = await plan_of(
         database,
         inbox._CLAIM.text,
+        **HOLDER,
         partitions=partitions,
         excluding="'{}'",
         limit="500",
     )
     messages = await plan_of(
-        database, outbox._CLAIM.text, partitions=partitions, excluding="'{}'", limit="500"
+        database,
+        outbox._CLAIM.text,
+        **HOLDER,
+        partitions=partitions,
+        excluding="'{}'",
+        limit="500",
     )
 
     assert '"Index Name": "ix_stripe_webhook_events_pending"' in webhooks

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -13,7 +14,7 @@ from adapters.postgres.group_commit import GroupCommit
 from adapters.postgres.inbox import PostgresIntake
 from ports.inbox import Overloaded, ReceivedWebhook
 from ports.unit_of_work import StorageUnavailable
-from tests.examples import webhook
+from tests.examples import NOW, webhook
 from tests.integration.backends import terminate, until_blocked
 
 LOCK = "LOCK TABLE payments.stripe_webhook_events IN SHARE ROW EXCLUSIVE MODE"
@@ -45,22 +46,40 @@ async def test_webhooks_that_come_together_share_a_commit(
     assert transactions == 1
 
 
-async def test_webhooks_that_come_during_a_commit_share_the_next_one_in_their_order(
+async def test_webhooks_that_come_during_a_commit_share_the_next_one_in_the_order_of_their_making(
     engine: AsyncEngine, bystander: asyncpg.Connection
 ) -> None:
+    """Their ids say nothing of it, nor does who was first on the way."""
     intake = PostgresIntake(engine)
+    made = [
+        webhook(f"evt_{9 - number}", created=NOW + timedelta(seconds=number))
+        for number in range(10)
+    ]
     async with bystander.transaction():
         await bystander.execute(LOCK)
-        first = await submit(intake, webhook("evt_0"))
+        first = await submit(intake, made[0])
         await until_blocked(bystander)
-        rest = await submit(intake, *(webhook(f"evt_{number}") for number in range(1, 10)))
+        rest = await submit(intake, *made[5:], *made[1:5])
     await asyncio.gather(*first, *rest)
 
-    assert await stored(bystander) == [f"evt_{number}" for number in range(10)]
+    assert await stored(bystander) == [one.event_id for one in made]
     transactions = await bystander.fetch(
         "SELECT xmin::text, count(*) FROM payments.stripe_webhook_events GROUP BY 1 ORDER BY 2"
     )
     assert [row["count"] for row in transactions] == [1, 9]
+
+
+async def test_what_was_made_in_one_second_comes_in_the_order_of_what_builds_on_what(
+    engine: AsyncEngine, bystander: asyncpg.Connection
+) -> None:
+    intake = PostgresIntake(engine)
+    await asyncio.gather(
+        intake.record(webhook("evt_1", event_type="invoice.paid")),
+        intake.record(webhook("evt_2", event_type="customer.subscription.updated")),
+        intake.record(webhook("evt_3", event_type="customer.subscription.created")),
+    )
+
+    assert await stored(bystander) == ["evt_3", "evt_2", "evt_1"]
 
 
 async def test_no_answer_comes_before_the_commit(
@@ -130,15 +149,33 @@ async def test_two_processes_that_write_the_same_events_agree_which_were_new(
     engine: AsyncEngine, bystander: asyncpg.Connection
 ) -> None:
     intakes = PostgresIntake(engine), PostgresIntake(engine)
-    ids = [f"evt_{number}" for number in range(50)]
-    # Opposite orders, so that each may wait for rows of the other.
+    made = [webhook(created=NOW + timedelta(seconds=number % 3)) for number in range(50)]
+    # Opposite orders, so that each would wait for rows of the other.
     answers = await asyncio.gather(
-        *(intakes[0].record(webhook(id_)) for id_ in ids),
-        *(intakes[1].record(webhook(id_)) for id_ in reversed(ids)),
+        *(intakes[0].record(one) for one in made),
+        *(intakes[1].record(one) for one in reversed(made)),
     )
 
     assert sum(answers) == 50
-    assert sorted(await stored(bystander)) == sorted(ids)
+    assert sorted(await stored(bystander)) == sorted(one.event_id for one in made)
+
+
+async def test_two_processes_write_the_same_events_in_the_same_order(
+    engine: AsyncEngine, bystander: asyncpg.Connection
+) -> None:
+    """So that whoever waits for a row of the other holds none that the other waits for."""
+    made = [
+        webhook(created=NOW + timedelta(seconds=number % 3), ordering_key=f"sub_{number % 4}")
+        for number in range(50)
+    ]
+    orders = []
+    for sent in (made, made[::-1]):
+        await asyncio.gather(*map(PostgresIntake(engine).record, sent))
+        orders.append(await stored(bystander))
+        await bystander.execute("TRUNCATE payments.stripe_webhook_events")
+
+    assert orders[0] == orders[1]
+    assert orders[0] != sorted(orders[0]), "it is not the ids alone that decide"
 
 
 @pytest.mark.parametrize(
@@ -256,6 +293,22 @@ async def test_what_is_too_large_to_wait_is_turned_away_until_there_is_room(
 
     assert all(await asyncio.gather(*writing, *waiting))
     assert await intake.record(webhook(payload=b"x" * 100))
+
+
+async def test_one_unwritable_item_costs_few_more_writes_in_the_largest_of_batches() -> None:
+    writes: list[int] = []
+
+    async def write(items: Sequence[int]) -> Sequence[int]:
+        writes.append(len(items))
+        if 123 in items:
+            raise ValueError("123 cannot be written")
+        return items
+
+    commits = GroupCommit[int, int](write, lambda _: 1)
+    results = await asyncio.gather(*map(commits.submit, range(500)), return_exceptions=True)
+
+    assert [number for number in range(500) if results[number] != number] == [123]
+    assert len(writes) < 20
 
 
 async def test_no_batch_is_larger_than_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from tests.stripe_payloads import (
     START,
     USER,
     Payload,
+    at,
     checkout_session,
     deleted,
     event,
@@ -227,6 +229,60 @@ async def test_a_webhook_that_cannot_be_written_takes_nobody_else_down(
     await house.run(*events)
     assert house.outcomes(events) == ["applied", "dead", "applied"]
     assert house.told() == ["subscription.activated"] * 2
+
+
+async def test_finding_what_cannot_be_written_in_a_full_batch_costs_few_transactions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = House(retry=RetryPolicy(max_attempts=1))
+    await house.run(event(CREATED, subscription("sub_first")))  # the customer is known from it
+    save, saved = MemorySubscriptions.save, []
+
+    async def refuse_sub_123(self: Any, subscriptions: list[Subscription]) -> None:
+        saved.append(len(subscriptions))
+        if any(s.subscription_ref == "sub_123" for s in subscriptions):
+            raise ValueError("sub_123 does not fit the column")
+        await save(self, subscriptions)
+
+    monkeypatch.setattr(MemorySubscriptions, "save", refuse_sub_123)
+    events = [event(CREATED, subscription(f"sub_{n}")) for n in range(500)]
+    await house.deliver(*events)
+
+    assert await house.process.run_once() == 500
+    assert [n for n, outcome in enumerate(house.outcomes(events)) if outcome != "applied"] == [123]
+    assert len(saved) < 20
+
+
+async def test_a_full_batch_gives_way_to_what_else_the_process_does() -> None:
+    house = House()
+    await house.run(event(CREATED, subscription("sub_first")))  # the customer is known from it
+    await house.deliver(*(event(CREATED, subscription(f"sub_{n}")) for n in range(500)))
+    working = asyncio.create_task(house.process.run_once())
+    turns = 0
+    while not working.done():
+        turns += 1
+        await asyncio.sleep(0)
+
+    assert await working == 500
+    assert turns >= 3 * 500 // 50, "translated, judged and told of in portions"
+
+
+async def test_a_trial_that_only_the_provider_tells_of_is_noted() -> None:
+    """Of two updates of one second neither need say what the subscription is now."""
+    house = House()
+    tie = [
+        event(UPDATED, subscription(status=status), created=START + 10)
+        for status in ("incomplete", "paused")
+    ]
+    await house.run(tie[0])
+    facts = house.store.tables.subscriptions["sub_1"].facts
+    truth = replace(facts, status="trialing", trial_end=at(START + 180 * DAY))
+    house.provider.subscriptions["sub_1"] = truth
+    await house.run(tie[1])
+    assert house.store.tables.trials == {USER}
+
+    await house.run(event(UPDATED, subscription(status="trialing"), created=START + 20))
+    assert house.store.tables.trials == {USER}
 
 
 async def test_while_storage_is_away_nothing_is_lost_or_counted() -> None:
