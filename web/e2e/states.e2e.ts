@@ -618,7 +618,7 @@ describe.each(wanted)("%s", (name) => {
 });
 
 describe("the budgets", () => {
-  test.each([320, 1280])("hold while the page loads, at %i px", async (width) => {
+  test.each([1280])("hold while the page loads, at %i px", async (width) => {
     const context = await browser.newContext({ viewport: { width, height: 800 } });
     try {
       const page = await context.newPage();

@@ -496,7 +496,7 @@ describe("back from Checkout", () => {
     wire({ [SUBSCRIPTION]: given.INCOMPLETE });
     show(<SubscriptionManagement redirectStatus="failed" />);
     expect(await button("Finish payment")).toBeInTheDocument();
-    expect(screen.getAllByText(/not finished/)).toHaveLength(2); // the badge and the notice
+    expect(screen.getAllByText(/was not finished/)).toHaveLength(1);
     expect(screen.queryByText(/nothing you need to do/)).toBeNull();
   });
 

@@ -1,3 +1,6 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
 import type { StripeError } from "@stripe/stripe-js";
 import { expect, test } from "vitest";
 
@@ -35,6 +38,37 @@ test.each([
   expect(words.title).toContain(title);
   expect(words.advice).toMatch(/\.$/);
   expect(words.remedy).toBe(remedy);
+});
+
+// What only a broken page or somebody else meets: nothing more can be said of it to who pays.
+const GENERAL = [
+  "bad-request",
+  "body-too-large",
+  "body-too-slow",
+  "cursor-unknown",
+  "customer-already-linked",
+  "internal-error",
+  "invalid-period",
+  "method-not-allowed",
+  "not-found",
+];
+// What webhooks alone are answered.
+const WEBHOOKS = /^(signature|timestamp|body-not|thin)-/;
+
+test("every problem of the contract has words of its own, but for the general ones", () => {
+  const contract = JSON.parse(
+    readFileSync(join(import.meta.dirname, "../../contracts/openapi.json"), "utf8"),
+  ) as {
+    components: { schemas: { Problem: { properties: { type: Record<string, string[]> } } } };
+  };
+  const types = contract.components.schemas.Problem.properties.type["x-extensible-enum"] ?? [];
+  const names = types.map((type) => type.replace("urn:payments:problem:", ""));
+  const STATUSES: Record<string, number> = { unauthenticated: 401, "card-declined": 402 };
+  const unexplained = names
+    .filter((name) => !WEBHOOKS.test(name))
+    .filter((name) => told(STATUSES[name] ?? 409, name).title === "Something went wrong");
+  expect(names).toContain("card-needed");
+  expect(unexplained.sort()).toEqual(GENERAL);
 });
 
 test("a problem nobody knows yet is admitted, with its trace where there is one", () => {

@@ -126,7 +126,12 @@ export function SubscriptionManagement({
         ) : subscription.error !== undefined ? (
           <LoadFailure error={subscription.error} onRetry={subscription.reload} />
         ) : (
-          <Skeleton label="Loading your subscription" lines={["medium", "tall", "full", "short"]} />
+          <div className={css.loading}>
+            <Skeleton
+              label="Loading your subscription"
+              lines={["medium", "tall", "full", "short"]}
+            />
+          </div>
         ))}
       <SubscriptionUpgradeModal
         open={open === "plans"}
