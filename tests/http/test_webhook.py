@@ -300,3 +300,22 @@ async def test_another_method_is_a_405_problem_that_says_which_is_allowed(
 
     problem_in(response, 405, "method-not-allowed")
     assert "POST" in response.headers["allow"]
+
+
+@pytest.mark.parametrize("header", ["traceparent", "stripe-signature", "user-agent", "x-anything"])
+async def test_a_header_that_holds_another_one_becomes_neither_a_header_nor_a_line_of_the_log(
+    client: AsyncClient,
+    intake: InboxInMemory,
+    logged: list[MutableMapping[str, Any]],
+    header: str,
+) -> None:
+    """A proxy in between may let through what this server's own parser would refuse."""
+    genuine = {"stripe-signature": GENUINE.header, "traceparent": "00-" + "1" * 32}
+    injected = f"{genuine.get(header, '')}\r\nset-cookie: canary=1\r\n\r\n<canary>"
+
+    response = await deliver(client, GENUINE, **{header: injected})
+
+    assert response.status_code in (200, 400)
+    assert "canary" not in str(response.headers).lower() + response.text
+    assert "canary" not in str(logged)
+    assert all("canary" not in webhook.traceparent for webhook in intake.kept.values())
