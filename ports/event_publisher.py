@@ -1,14 +1,14 @@
 """Publish to the rest of the platform, and know that it arrived."""
 
 from collections.abc import Mapping, Sequence
-from enum import Enum
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
 from ports.outbox import Message
 
 
-class Delivery(Enum):
+class Delivery(StrEnum):
     """What the broker said of one message."""
 
     CONFIRMED = "confirmed"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final
 from uuid import UUID
@@ -118,15 +118,17 @@ class RelayOutbox:
             wave = [chain.popleft() for chain in chains.values()]
             traced = self._begin(wave)
             judged = await self._publisher.publish(wave)
+            now = self._clock.now()
             for message in wave:
-                self._count(message, judged.get(message.id), traced)
-                match judged.get(message.id):
+                delivery = judged.get(message.id)
+                self._count(message, delivery, now, traced)
+                match delivery:
                     case Delivery.CONFIRMED:
                         outcome.confirmed.append(message.id)
                     case Delivery.UNROUTABLE if not message.must_be_routed:
                         outcome.unrouted.append(message.id)
-                    case other:
-                        outcome.blocked[message.subscription_id] = (message, other)
+                    case _:
+                        outcome.blocked[message.subscription_id] = (message, delivery)
                         del chains[message.subscription_id]
             chains = {id_: chain for id_, chain in chains.items() if chain}
 
@@ -163,13 +165,17 @@ class RelayOutbox:
         return {id_: step for id_, step in steps.items() if step is not None}
 
     def _count(
-        self, message: Message, delivery: Delivery | None, traced: dict[UUID, TracedStep]
+        self,
+        message: Message,
+        delivery: Delivery | None,
+        now: datetime,
+        traced: dict[UUID, TracedStep],
     ) -> None:
-        result = delivery.value if delivery else "unjudged"
+        result = str(delivery or "unjudged")
         self._metrics.message_judged(message.type, result)
         confirmed = delivery is Delivery.CONFIRMED
         if confirmed:
-            age = self._clock.now() - origin_of(message).time
+            age = now - origin_of(message).time
             self._metrics.message_arrived(age.total_seconds())
         if message.id in traced:
             traced[message.id].end(error=None if confirmed else result, result=result)

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP, UUID
 
 SCHEMA: Final = "payments"
 # The migration that this release needs. Ids have four digits: a later one is the greater text.
-REVISION: Final = "0007"
+REVISION: Final = "0008"
 
 metadata = sa.MetaData(schema=SCHEMA)
 
@@ -82,7 +82,8 @@ stripe_webhook_events = sa.Table(
     sa.Column("partition", sa.SmallInteger, nullable=False),
     sa.Column("stripe_created_at", _moment, nullable=False),
     sa.Column("api_version", sa.String(100)),
-    # The signed bytes as they came. Not jsonb: that would neither keep them nor be as fast.
+    # The signed bytes as they came. Not jsonb: that would neither keep them nor be as fast. Packed
+    # with lz4 or not at all, as migration 0008 says.
     sa.Column("payload", BYTEA),
     sa.Column("traceparent", sa.String(55), nullable=False),
     # NULL: due at once. By the database's clock, since those of the workers may differ.

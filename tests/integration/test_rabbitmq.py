@@ -1,10 +1,12 @@
 """Publishing to RabbitMQ: what is on the wire, and what becomes of it when the broker fails."""
 
 import asyncio
+import contextlib
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import aio_pika
 import pytest
@@ -347,6 +349,53 @@ async def test_a_user_with_the_least_permissions_can_publish(tmp_path: Path) -> 
                 theirs = await channel.get_queue(queue.name, ensure=False)
                 with pytest.raises(ChannelClosed, match="ACCESS_REFUSED"):
                     await theirs.get()
+
+
+@pytest.fixture
+def full_broker(tmp_path: Path) -> Iterator[PrivateRabbitMQ]:
+    """Give a broker that is out of memory, and takes nothing from whoever publishes."""
+    with PrivateRabbitMQ(tmp_path / "rabbitmq") as broker:
+        broker.control("set_vm_memory_high_watermark", "0")
+        yield broker
+
+
+def relieve(broker: PrivateRabbitMQ) -> None:
+    broker.control("set_vm_memory_high_watermark", "0.4")
+
+
+async def test_what_a_broker_without_memory_does_not_take_in_time_can_be_sent_again(
+    full_broker: PrivateRabbitMQ,
+) -> None:
+    async with await aio_pika.connect(full_broker.url) as somebody:
+        await bound(await somebody.channel(), "consumer", "#")
+        publisher = RabbitMQEventPublisher(full_broker.url, confirm_timeout=1.0)
+        sent = [message() for _ in range(3)]
+        judged: Mapping[UUID, Delivery] = {}
+        with contextlib.suppress(BrokerUnavailable):  # where it did not even take the first
+            judged = await publisher.publish(sent)
+        assert len(judged) < len(sent)
+
+        await asyncio.to_thread(relieve, full_broker)
+        left = [one for one in sent if one.id not in judged]
+        assert await publisher.publish(left) == {one.id: Delivery.CONFIRMED for one in left}
+        await publisher.close()
+
+
+async def test_a_broker_that_finds_memory_in_time_confirms_what_waited_for_it(
+    full_broker: PrivateRabbitMQ,
+) -> None:
+    async with await aio_pika.connect(full_broker.url) as somebody:
+        await bound(await somebody.channel(), "consumer", "#")
+        publisher = RabbitMQEventPublisher(full_broker.url)
+        sent = [message() for _ in range(3)]
+        publishing = asyncio.create_task(publisher.publish(sent))
+        done, _ = await asyncio.wait({publishing}, timeout=1.0)
+        assert not done, "it takes nothing"
+
+        await asyncio.to_thread(relieve, full_broker)
+        judged = await asyncio.wait_for(publishing, PATIENCE)
+        assert judged == {one.id: Delivery.CONFIRMED for one in sent}
+        await publisher.close()
 
 
 async def test_a_port_where_nobody_listens_is_an_absent_broker() -> None:

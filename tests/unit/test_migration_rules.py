@@ -14,7 +14,12 @@ VERSIONS: Final = Path(__file__).parents[2] / "migrations/versions"
 # The first one makes everything, with nobody there to wait.
 LATER: Final = sorted(VERSIONS.glob("[0-9]*.py"))[1:]
 # What breaks a rule all the same: the migration, what it does, and why nobody is hurt.
-EXCEPTIONS: Final[dict[tuple[str, str], str]] = {}
+EXCEPTIONS: Final[dict[tuple[str, str], str]] = {
+    (
+        "0008_payloads_as_they_came",
+        "execute: does in SQL what the operations above may not",
+    ): "says how new values are kept, and reads no row",
+}
 
 TAKES_AWAY: Final = {"drop_table", "drop_column", "drop_constraint", "rename_table"}
 CHECKS_EVERY_ROW: Final = {
