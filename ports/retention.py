@@ -1,5 +1,6 @@
 """What was kept long enough goes, a little at a time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -9,8 +10,9 @@ from typing import Protocol
 class Kept:
     """How long things are kept, counted from when they came in or were written.
 
-    `payloads` and errors of processed webhooks, then their `event_ids`, `messages` that were
-    published or given up, and `answers` to requests with a key, which hold what users were told.
+    `payloads` and errors of processed webhooks, and what payloads of those that were given up say
+    of people; then their `event_ids`, `messages` that were published or given up, and `answers` to
+    requests with a key, which hold what users were told.
     """
 
     payloads: timedelta
@@ -27,19 +29,28 @@ class Swept:
     event_ids: int
     messages: int
     answers: int = 0
+    masked: int = 0
 
 
 class Retention(Protocol):
     """Old rows of the inbox, the outbox and the keys of requests.
 
     Any method may raise StorageUnavailable. What is not done with (a webhook that waits, is retried
-    or was given up, a message that was not published) stays as it is for however long. Each call is
-    one transaction, waits for nobody's lock and returns how many rows it changed; fewer than
-    `limit` means that this was all it could have now.
+    or was given up, a message that was not published) stays for however long. Each call is one
+    transaction, waits for nobody's lock and returns how many rows it changed; fewer than `limit`
+    means that this was all it could have now.
     """
 
     async def erase_payloads(self, age: timedelta, *, limit: int) -> int:
         """Erase payloads and errors; the rows stay, so that a repeat is still recognised."""
+        ...
+
+    async def mask_given_up(
+        self, age: timedelta, mask: Callable[[bytes], bytes], *, limit: int
+    ) -> int:
+        """Put the masked payload in the place of the payload of webhooks that were given up; they
+        can be replayed still. None is masked twice.
+        """
         ...
 
     async def remove_webhooks(self, age: timedelta, *, limit: int) -> int:

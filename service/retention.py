@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from ports.retention import Kept, Retention, Swept
+from service.redaction import people_removed
 
 log = structlog.get_logger(__name__)
 
@@ -16,8 +17,8 @@ BATCH: Final = 500
 
 
 class ApplyRetention:
-    """Erases the payloads of old webhooks, then forgets their ids; removes old messages, and
-    answers that are not given again any more.
+    """Erases the payloads of old webhooks, then forgets their ids; takes people out of those that
+    were given up; removes old messages, and answers that are not given again any more.
 
     A crash in between leaves the rest for the next time.
     """
@@ -36,6 +37,9 @@ class ApplyRetention:
             payloads=await self._repeat(
                 lambda: retention.erase_payloads(kept.payloads, limit=self._batch)
             ),
+            masked=await self._repeat(
+                lambda: retention.mask_given_up(kept.payloads, people_removed, limit=self._batch)
+            ),
             event_ids=await self._repeat(
                 lambda: retention.remove_webhooks(kept.event_ids, limit=self._batch)
             ),
@@ -49,6 +53,7 @@ class ApplyRetention:
         log.info(
             "retention_applied",
             payloads_erased=swept.payloads,
+            payloads_masked=swept.masked,
             webhooks_removed=swept.event_ids,
             messages_removed=swept.messages,
             answers_removed=swept.answers,

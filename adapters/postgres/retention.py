@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.postgres.arrays import unnest
 from adapters.postgres.engine import storage_errors
 from adapters.postgres.tables import idempotency_keys, outbox_events, stripe_webhook_events
+from ports.inbox import State
 from ports.retention import Kept, Swept
 
 _WEBHOOKS: Final = stripe_webhook_events.fullname
@@ -19,6 +22,7 @@ _ANSWERS: Final = idempotency_keys.fullname
 # Each condition is an index's own, and `created_at` its order.
 _OLD: Final = "created_at < now() - CAST(:age AS interval)"
 _ERASABLE: Final = f"processed AND payload IS NOT NULL AND {_OLD}"
+_MASKABLE: Final = f"NOT processed AND outcome = '{State.DEAD}' AND masked_at IS NULL AND {_OLD}"
 _FORGETTABLE: Final = f"processed AND {_OLD}"
 _DONE: Final = f"(published_at IS NOT NULL OR unrouted_at IS NOT NULL) AND {_OLD}"
 
@@ -34,6 +38,14 @@ def _oldest(table: str, condition: str) -> str:
 ERASE: Final = sa.text(
     f"{_oldest(_WEBHOOKS, _ERASABLE)} UPDATE {_WEBHOOKS} AS e"
     " SET payload = NULL, error_message = NULL FROM old WHERE e.id = old.id"
+)
+_GIVEN_UP: Final = sa.text(
+    f"SELECT id, payload FROM {_WEBHOOKS} WHERE {_MASKABLE}"
+    " ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED"
+)
+_MASK: Final = sa.text(
+    f"UPDATE {_WEBHOOKS} AS e SET payload = new.payload, masked_at = now()"
+    f" FROM {unnest(stripe_webhook_events, ('id', 'payload'))} WHERE e.id = new.id"
 )
 FORGET: Final = sa.text(
     f"{_oldest(_WEBHOOKS, _FORGETTABLE)} DELETE FROM {_WEBHOOKS} AS e USING old WHERE e.id = old.id"
@@ -60,6 +72,19 @@ class PostgresRetention:
         """Erase payloads and errors of processed webhooks."""
         return await self._change(ERASE, age, limit)
 
+    async def mask_given_up(
+        self, age: timedelta, mask: Callable[[bytes], bytes], *, limit: int
+    ) -> int:
+        """Take out of webhooks that were given up what `mask` takes out."""
+        with storage_errors():
+            async with self._engine.begin() as connection:
+                found = await connection.execute(_GIVEN_UP, {"age": age, "limit": limit})
+                rows = [(id_, mask(payload)) for id_, payload in found]
+                if rows:
+                    ids, payloads = zip(*rows, strict=True)
+                    await connection.execute(_MASK, {"id": ids, "payload": payloads})
+        return len(rows)
+
     async def remove_webhooks(self, age: timedelta, *, limit: int) -> int:
         """Remove processed webhooks altogether."""
         return await self._change(FORGET, age, limit)
@@ -83,6 +108,7 @@ class PostgresRetention:
 
                 return Swept(
                     payloads=await old(_WEBHOOKS, _ERASABLE, kept.payloads),
+                    masked=await old(_WEBHOOKS, _MASKABLE, kept.payloads),
                     event_ids=await old(_WEBHOOKS, _FORGETTABLE, kept.event_ids),
                     messages=await old(_MESSAGES, _DONE, kept.messages),
                     answers=await old(_ANSWERS, _OLD, kept.answers),

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP, UUID
 
 SCHEMA: Final = "payments"
 # The migration that this release needs. Ids have four digits: a later one is the greater text.
-REVISION: Final = "0008"
+REVISION: Final = "0009"
 
 metadata = sa.MetaData(schema=SCHEMA)
 
@@ -92,6 +92,8 @@ stripe_webhook_events = sa.Table(
     sa.Column("waiting_for", sa.String(255)),
     # What became of it: an Outcome, or 'dead'.
     sa.Column("outcome", sa.String(20)),
+    # Since when the payload of one that was given up says nothing of people.
+    sa.Column("masked_at", _moment),
     sa.Index("ix_stripe_webhook_events_event_id", "event_id", unique=True),
     sa.Index("ix_stripe_webhook_events_event_type", "event_type"),
     sa.Index("ix_stripe_webhook_events_processed", "processed"),
