@@ -65,8 +65,8 @@ _RECORD: Final = sa.text(
     " RETURNING event_id)"
     f" SELECT array_agg(event_id), pg_notify('{Stage.INBOX}', '') FROM written HAVING count(*) > 0"
 )
-# In the order of ClaimedWebhook's fields. The size of a payload is read without reading the payload,
-# and the rows come in order already, so the sum costs next to nothing.
+# In the order of ClaimedWebhook's fields. The size of a payload is read without reading the
+# payload, and the rows come in order already, so the sum costs next to nothing.
 _CLAIM: Final = sa.text(
     f"WITH {HOLD_SHARE} SELECT id, event_id, event_type, ordering_key, livemode, payload,"
     " traceparent, age, attempt_count FROM (SELECT due.*,"
