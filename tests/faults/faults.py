@@ -121,6 +121,8 @@ async def worker_stopped(world: World, chance: random.Random) -> None:
 async def worker_frozen(world: World, chance: random.Random) -> None:
     """It stalls with its share in hand, and wakes when another has worked on it."""
     worker = chance.choice(world.workers)
+    # After another fault one may have no share yet: nobody would miss it.
+    await _until(lambda: _is_shared_out(world))
     share = await _partitions(world)
     worker.freeze()
     await _until(lambda: _differs(world, share))
@@ -643,6 +645,17 @@ async def _partitions(world: World) -> str:
         world, "SELECT partition, worker_id FROM payments.worker_partitions ORDER BY partition"
     )
     return " ".join(f"{row['partition']}:{row['worker_id']}" for row in rows)
+
+
+async def _is_shared_out(world: World) -> bool:
+    """Whether every worker, and nobody else, is believed alive and holds a share."""
+    [row] = await _look(
+        world,
+        "SELECT count(DISTINCT id) AS known, count(DISTINCT worker_id) AS holding,"
+        " bool_and(expires_at > now()) AS alive"
+        " FROM payments.workers LEFT JOIN payments.worker_partitions ON worker_id = id",
+    )
+    return bool(row["alive"] and row["known"] == row["holding"] == len(world.workers))
 
 
 async def _differs(world: World, share: str) -> bool:
