@@ -10,9 +10,9 @@ from typing import Protocol
 class Kept:
     """How long things are kept, counted from when they came in or were written.
 
-    `payloads` and errors of processed webhooks, and what payloads of those that were given up say
-    of people; then their `event_ids`, `messages` that were published or given up, and `answers` to
-    requests with a key, which hold what users were told.
+    `payloads` and errors of processed webhooks, and what payloads of those that wait or were given
+    up say of people; then their `event_ids`, `messages` that were published or given up, and
+    `answers` to requests with a key, which hold what users were told.
     """
 
     payloads: timedelta
@@ -45,11 +45,11 @@ class Retention(Protocol):
         """Erase payloads and errors; the rows stay, so that a repeat is still recognised."""
         ...
 
-    async def mask_given_up(
+    async def mask_payloads(
         self, age: timedelta, mask: Callable[[bytes], bytes], *, limit: int
     ) -> int:
-        """Put the masked payload in the place of the payload of webhooks that were given up; they
-        can be replayed still. None is masked twice.
+        """Put the masked payload in the place of the payload of webhooks that wait, are retried or
+        were given up, which go on being all that. None is masked twice.
         """
         ...
 

@@ -71,12 +71,11 @@ class _Library(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log it as an error."""
-        log.error(
-            "library_failed",
-            logger=record.name,
-            message=redacted(record.getMessage()),
-            exc_info=record.exc_info,
-        )
+        try:
+            message = redacted(record.getMessage())
+        except (TypeError, ValueError):  # it names other values than it is given
+            message = str(record.msg)
+        log.error("library_failed", logger=record.name, message=message, exc_info=record.exc_info)
 
 
 def _counting(count_error: Callable[[str], None]) -> Processor:

@@ -296,9 +296,10 @@ class ProcessInbox:
         step = _Step([(webhook, self._failure(webhook, error))])
         async with self._unit_of_work() as uow:
             # Claiming again holds the leases: a worker that was replaced must not fail anything.
-            if webhook.id in {claimed.id for claimed in await self._claim(uow, limit=1)}:
-                await uow.inbox.settle([verdict for _, verdict in step.verdicts])
-                await uow.commit()
+            if webhook.id not in {claimed.id for claimed in await self._claim(uow, limit=1)}:
+                return _Step()  # another one became due before it: its turn comes again
+            await uow.inbox.settle([verdict for _, verdict in step.verdicts])
+            await uow.commit()
         return step
 
     def _crowded_out(self, webhook: ClaimedWebhook) -> Verdict:

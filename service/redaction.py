@@ -9,7 +9,7 @@ from typing import Any, Final
 _EMAIL: Final = re.compile(r"([^\s@<>\"']{1,64})@([^\s@<>\"',;]{1,190})")
 # The password of a URL, up to the last @: it may have one itself. Stripe's keys and signing
 # secrets, tokens of users.
-_PASSWORD: Final = re.compile(r"(://[^\s:/@]*:)\S+@")
+_PASSWORD: Final = re.compile(r"(://[^\s:/@\"]*:)[^\s\"]+@")
 _SECRET: Final = re.compile(r"\b([rs]k_(?:test|live)_|whsec_)\w+|\beyJ[\w-]+\.[\w.-]+")
 # What PostgreSQL and its driver quote of rows and of parameters.
 _ROW: Final = re.compile(r"(DETAIL:  ).*?(?=\n\n|\nHINT:|\Z)", re.DOTALL)
@@ -32,7 +32,7 @@ _PERSONAL: Final = frozenset(
     {
         *("email", "name", "phone", "address", "ip", "tax_id", "last4", "fingerprint"),
         *("customer_email", "customer_name", "customer_phone", "customer_address"),
-        *("customer_tax_ids", "receipt_email", "individual_name", "business_name"),
+        *("customer_tax_ids", "tax_ids", "receipt_email", "individual_name", "business_name"),
     }
 )
 
@@ -47,12 +47,16 @@ def without_people(payload: bytes) -> str:
 
 
 def people_removed(payload: bytes) -> bytes:
-    """A payload without the fields that say something of people.
+    """A payload without the fields that say something of people, and without addresses elsewhere.
 
-    They are not null but absent, so that whoever needs one does not take it for empty.
+    They are not null but absent, so that whoever needs one does not take it for empty. Of a payload
+    that nobody can take apart nothing is left.
     """
-    said = _without_people(json.loads(payload))
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        said = _without_people(json.loads(payload))
+    except (ValueError, RecursionError):
+        return b"{}"
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def _without_people(said: Any) -> Any:
@@ -61,6 +65,8 @@ def _without_people(said: Any) -> Any:
             return {k: _without_people(v) for k, v in said.items() if k not in _PERSONAL}
         case list():
             return [_without_people(one) for one in said]
+        case str():
+            return _EMAIL.sub("***", said)
         case _:
             return said
 

@@ -18,7 +18,7 @@ BATCH: Final = 500
 
 class ApplyRetention:
     """Erases the payloads of old webhooks, then forgets their ids; takes people out of those that
-    were given up; removes old messages, and answers that are not given again any more.
+    wait or were given up; removes old messages, and answers that are not given again any more.
 
     A crash in between leaves the rest for the next time.
     """
@@ -38,7 +38,7 @@ class ApplyRetention:
                 lambda: retention.erase_payloads(kept.payloads, limit=self._batch)
             ),
             masked=await self._repeat(
-                lambda: retention.mask_given_up(kept.payloads, people_removed, limit=self._batch)
+                lambda: retention.mask_payloads(kept.payloads, people_removed, limit=self._batch)
             ),
             event_ids=await self._repeat(
                 lambda: retention.remove_webhooks(kept.event_ids, limit=self._batch)

@@ -25,7 +25,7 @@ def run(options: argparse.Namespace, ask: Ask) -> int:
     verb = "would be" if options.dry_run else "were"
     sys.stdout.write(
         f"{swept.payloads} payloads {verb} erased\n"
-        f"{swept.masked} webhooks that were given up {verb} rid of what they say of people\n"
+        f"{swept.masked} payloads that are kept on {verb} rid of people\n"
         f"{swept.event_ids} processed webhooks {verb} removed\n"
         f"{swept.messages} messages {verb} removed\n"
         f"{swept.answers} answers to requests with a key {verb} removed\n"

@@ -197,7 +197,7 @@ def _inbox(webhooks: Any, now: datetime) -> Iterator[Finding]:
     if webhooks.dead:
         yield warn(
             "dead letters",
-            f"{webhooks.dead} webhooks were given up; their payloads are kept until then",
+            f"{webhooks.dead} webhooks were given up, and are kept",
             "payments events list --state dead says why; mend the cause, then replay them, or"
             " discard them",
         )

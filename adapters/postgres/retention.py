@@ -22,7 +22,11 @@ _ANSWERS: Final = idempotency_keys.fullname
 # Each condition is an index's own, and `created_at` its order.
 _OLD: Final = "created_at < now() - CAST(:age AS interval)"
 _ERASABLE: Final = f"processed AND payload IS NOT NULL AND {_OLD}"
-_MASKABLE: Final = f"NOT processed AND outcome = '{State.DEAD}' AND masked_at IS NULL AND {_OLD}"
+# Whatever was looked at and is not done with: what nobody has looked at stays as it came.
+_MASKABLE: Final = (
+    f"NOT processed AND (outcome = '{State.DEAD}' OR next_attempt_at IS NOT NULL)"
+    f" AND masked_at IS NULL AND {_OLD}"
+)
 _FORGETTABLE: Final = f"processed AND {_OLD}"
 _DONE: Final = f"(published_at IS NOT NULL OR unrouted_at IS NOT NULL) AND {_OLD}"
 
@@ -39,7 +43,7 @@ ERASE: Final = sa.text(
     f"{_oldest(_WEBHOOKS, _ERASABLE)} UPDATE {_WEBHOOKS} AS e"
     " SET payload = NULL, error_message = NULL FROM old WHERE e.id = old.id"
 )
-_GIVEN_UP: Final = sa.text(
+_UNFINISHED: Final = sa.text(
     f"SELECT id, payload FROM {_WEBHOOKS} WHERE {_MASKABLE}"
     " ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED"
 )
@@ -72,13 +76,13 @@ class PostgresRetention:
         """Erase payloads and errors of processed webhooks."""
         return await self._change(ERASE, age, limit)
 
-    async def mask_given_up(
+    async def mask_payloads(
         self, age: timedelta, mask: Callable[[bytes], bytes], *, limit: int
     ) -> int:
-        """Take out of webhooks that were given up what `mask` takes out."""
+        """Take out of webhooks that wait or were given up what `mask` takes out."""
         with storage_errors():
             async with self._engine.begin() as connection:
-                found = await connection.execute(_GIVEN_UP, {"age": age, "limit": limit})
+                found = await connection.execute(_UNFINISHED, {"age": age, "limit": limit})
                 rows = [(id_, mask(payload)) for id_, payload in found]
                 if rows:
                     ids, payloads = zip(*rows, strict=True)

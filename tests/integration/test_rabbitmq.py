@@ -346,6 +346,12 @@ async def test_a_user_with_the_least_permissions_can_publish(tmp_path: Path) -> 
                 with pytest.raises(ChannelClosed, match="ACCESS_REFUSED"):
                     await channel.declare_queue("of-its-own")
                 channel = await connection.channel()
+                with pytest.raises(ChannelClosed, match="ACCESS_REFUSED"):
+                    await channel.declare_exchange("of-its-own", durable=True)
+                channel = await connection.channel()
+                with pytest.raises(ChannelClosed, match="ACCESS_REFUSED"):
+                    await channel.queue_delete(queue.name)
+                channel = await connection.channel()
                 theirs = await channel.get_queue(queue.name, ensure=False)
                 with pytest.raises(ChannelClosed, match="ACCESS_REFUSED"):
                     await theirs.get()

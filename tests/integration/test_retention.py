@@ -134,26 +134,34 @@ async def test_what_is_not_done_with_stays_as_it_is_for_however_long(
     assert await bystander.fetchval("SELECT count(*) FROM payments.outbox_events") == 1
 
 
-async def test_what_was_given_up_can_be_replayed_still_but_says_nothing_of_people(
+async def test_what_waits_or_was_given_up_is_kept_but_says_nothing_of_people(
     engine: AsyncEngine, bystander: asyncpg.Connection, retention: ApplyRetention
 ) -> None:
     payload = (
         b'{"id":"evt_dead","data":{"object":{"id":"in_1","customer_email":"alice@example.com",'
         b'"metadata":{"user_id":"u"},"lines":{"data":[{"name":"Alice","amount":5}]}}}}'
     )
-    await receive(engine, "evt_dead", "evt_pending", payload=payload)
-    await settle(engine, evt_dead=lambda id_: Dead(id_, "why"))
+    await receive(engine, "evt_dead", "evt_held", "evt_pending", payload=payload)
+    await settle(
+        engine,
+        evt_dead=lambda id_: Dead(id_, "why"),
+        evt_held=lambda id_: Postponed(id_, HOUR, "why", failed=False, waits_for="sub_1"),
+    )
     await age(bystander, 34 * DAY)
     assert await retention() == Swept(0, 0, 0)
 
     await age(bystander, 2 * DAY)
-    assert await retention(dry_run=True) == Swept(0, 0, 0, masked=1)
-    assert await retention() == Swept(0, 0, 0, masked=1)
+    assert await retention(dry_run=True) == Swept(0, 0, 0, masked=2)
+    assert await retention() == Swept(0, 0, 0, masked=2)
     assert await retention() == Swept(0, 0, 0), "it was masked before"
 
+    masked = (
+        b'{"id":"evt_dead","data":{"object":{"id":"in_1",'
+        b'"metadata":{"user_id":"u"},"lines":{"data":[{"amount":5}]}}}}'
+    )
     assert await kept(bystander) == {
-        "evt_dead": b'{"id":"evt_dead","data":{"object":{"id":"in_1",'
-        b'"metadata":{"user_id":"u"},"lines":{"data":[{"amount":5}]}}}}',
+        "evt_dead": masked,
+        "evt_held": masked,
         "evt_pending": payload,
     }
     async with PostgresUnitOfWork(engine) as uow:

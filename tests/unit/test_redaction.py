@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.process_inbox import ERROR_LENGTH, describe
-from service.redaction import redacted, without_people
+from service.redaction import people_removed, redacted, without_people
 
 _WORD = st.text("abcdefghij.+-_0123456789", min_size=2, max_size=20)
 
@@ -81,3 +81,35 @@ def test_of_a_payload_that_is_no_json_no_address_is_shown() -> None:
 def test_what_a_database_quotes_of_a_row_is_left_out_and_its_hint_stays() -> None:
     said = "no\nDETAIL:  Failing row contains (1, Alice,\n Street).\nHINT:  See it.\n\nAbove"
     assert redacted(said) == "no\nDETAIL:  ***\nHINT:  See it.\n\nAbove"
+
+
+def test_of_people_nothing_is_left_in_a_payload_that_is_kept_for_long() -> None:
+    about = {
+        "customer": "cus_1",
+        "customer_details": {"email": "alice@example.com", "tax_ids": [{"value": "canary"}]},
+        "metadata": {"user_id": "u", "contact": "alice@example.com"},
+        "lines": [{"description": "for alice@example.com", "amount": 1000}],
+    }
+
+    kept = json.loads(people_removed(json.dumps(about).encode()))
+
+    assert kept == {
+        "customer": "cus_1",
+        "customer_details": {},
+        "metadata": {"user_id": "u", "contact": "***"},
+        "lines": [{"description": "for ***", "amount": 1000}],
+    }
+
+
+@pytest.mark.parametrize("payload", [b"\xff", b"[" * 100_000 + b"]" * 100_000, b"no JSON"])
+def test_of_a_payload_that_cannot_be_taken_apart_nothing_is_kept(payload: bytes) -> None:
+    assert people_removed(payload) == b"{}"
+
+
+def test_an_address_of_a_page_before_one_of_a_person_swallows_nothing() -> None:
+    said = '{"site":"https://example.com","status":"open","for":"alice@example.com"}'
+    assert json.loads(redacted(said)) == {
+        "site": "https://example.com",
+        "status": "open",
+        "for": "a***@example.com",
+    }
