@@ -92,7 +92,8 @@ class RabbitMQEventPublisher:
                 channel = BatchChannel(_underneath(self._connection))
                 await channel.open()
                 await channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
-        except (AMQPError, OSError, TimeoutError) as error:
+        # The last is what aiormq makes of a broker that has hung up before it is listened to.
+        except (AMQPError, OSError, TimeoutError, StopAsyncIteration) as error:
             await self.close()
             raise BrokerUnavailable(
                 f"the broker cannot be reached: {type(error).__name__}"

@@ -12,6 +12,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import ChannelClosed, ChannelPreconditionFailed
+from aiormq.connection import FrameReceiver
 
 from adapters.rabbitmq import event_publisher
 from adapters.rabbitmq.event_publisher import EXCHANGE, RabbitMQEventPublisher
@@ -409,6 +410,28 @@ async def test_a_port_where_nobody_listens_is_an_absent_broker() -> None:
 
     with pytest.raises(BrokerUnavailable):
         await publisher.publish([message()])
+
+
+async def test_a_broker_that_has_hung_up_before_it_is_listened_to_is_absent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listen = FrameReceiver.get_frame
+
+    async def listen_late(receiver: FrameReceiver) -> object:
+        while not receiver.reader.at_eof():
+            await asyncio.sleep(0)
+        return await listen(receiver)
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(len(b"AMQP0091"))
+        writer.close()
+
+    monkeypatch.setattr(FrameReceiver, "get_frame", listen_late)
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        publisher = RabbitMQEventPublisher(f"amqp://guest:guest@127.0.0.1:{port}/")
+        with pytest.raises(BrokerUnavailable, match="StopAsyncIteration"):
+            await asyncio.wait_for(publisher.publish([message()]), PATIENCE)
 
 
 async def test_wrong_credentials_are_an_absent_broker_and_are_not_repeated_in_its_message(
