@@ -15,7 +15,7 @@ from ports.billing import Billing
 from ports.claims import Claims
 from ports.clock import Clock
 from ports.payment_provider import OutcomeUnknown, ProviderRefused, ProviderUnavailable
-from ports.purchases import Closing, ProviderSubscription, Purchases
+from ports.purchases import Closing, OperationConflict, ProviderSubscription, Purchases
 from service.change_claim import changing
 from service.own_webhooks import OwnWebhooks
 from service.owned_subscription import Owned, OwnedSubscription
@@ -116,7 +116,7 @@ class CancelSubscription:
             if state is None or state.invoice_ref in (None, known):
                 return
             closing = await self._billing.give_up_payment(state.invoice_ref)
-        except (ProviderUnavailable, ProviderRefused) as error:
+        except (ProviderUnavailable, ProviderRefused, OperationConflict) as error:
             log.error("ended_with_unknown_debts", subscription=subscription_ref, error=str(error))
             return
         if closing is not Closing.CLOSED:

@@ -68,16 +68,20 @@ class EnsureCustomer:
             if known is None:
                 raise
             log.error("customer_created_twice", user_id=str(user.id), unused=reference)
-            return known
+            return await self._with_contact(known, user)
         log.info("customer_linked", user_id=str(user.id))
         return customer
 
     async def _with_contact(self, known: Customer, user: User) -> Customer:
-        """The same, with an email; our row follows with the provider's notice."""
+        """The same, with an email."""
         if known.email is not None or known.customer_ref is None or user.email is None:
             return known
         await self._purchases.update_customer(known.customer_ref, user.email, user.name)
-        return replace(known, email=user.email, name=user.name or known.name)
+        given = replace(known, email=user.email, name=user.name or known.name)
+        async with self._unit_of_work() as uow:
+            await uow.customers.save([given])
+            await uow.commit()
+        return given
 
     async def _create(self, user: User, operation: str) -> str:
         spoilt = 0

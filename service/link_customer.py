@@ -30,10 +30,13 @@ def _take_over_contact(customer: Customer, command: UpdateCustomer, work: Workin
     email, name = command.email, command.name
     if customer.as_of is not None and command.as_of < customer.as_of:
         return STALE
+    # One of ours is created without a contact, and given one right after that: whoever needs it
+    # before that is heard of asks for it, as where there is no row yet.
+    is_blank = email is None and customer.as_of is None and command.user_id is not None
+    if is_blank and not customer.contact_is_known:
+        return APPLIED
     # A customer that names no user may have had newer events, passed over as another product's
-    # before its subscription linked it. One of ours is created without a contact, and given one
-    # right after that. Then, as within one second, only the provider can tell.
-    is_blank = email is None and customer.as_of is None and customer.contact_is_known
+    # before its subscription linked it. Then, as within one second, only the provider can tell.
     uncertain = is_blank or customer.as_of == command.as_of or command.user_id is None
     if uncertain and (email, name) != (customer.email, customer.name):
         truth = work.ask(CustomerLookup(command.customer_ref), once=True)

@@ -98,7 +98,7 @@ class Viewer:
             return None
         if facts.cancel_at is not None and facts.cancel_at <= due:
             return None
-        offer = self._prices.sold_as(facts.price_ref) if facts.price_ref else None
+        offer = self._prices.find(price_ref=facts.price_ref)
         return NextCharge(
             due,
             offer.price.amount if offer else None,

@@ -80,7 +80,8 @@ class StripePaymentProvider:
             for price in sold:
                 offers = {offer for interval, offer in keyed if interval == _interval(price)}
                 if price.id and len(offers) == 1:  # of two plans in one product none is guessed
-                    by_ref.setdefault(price.id, offers.pop())
+                    with readable():
+                        by_ref.setdefault(price.id, _as_sold(offers.pop(), price))
         return Prices(by_ref, current)
 
     async def close(self) -> None:

@@ -164,7 +164,7 @@ class App:
         if fault is not None:
             await fault.released.wait()
             if fault.status is not None and fault.status < 500:
-                raise _broken(fault.status)
+                raise _broken(fault.status, fault.code)
             if fault.status is not None and not fault.executed:
                 return _failure(fault.status, request_id)
         outcome = self._perform(route, call, ids)
@@ -240,8 +240,8 @@ _CROSS_ORIGIN = {
 }
 
 
-def _broken(status: int) -> ApiError:
-    return ApiError("The sandbox was told to fail.", status=status, kind="api_error")
+def _broken(status: int, code: str | None = None) -> ApiError:
+    return ApiError("The sandbox was told to fail.", status=status, kind="api_error", code=code)
 
 
 def _refusal(error: ApiError, call: Call) -> Outcome:

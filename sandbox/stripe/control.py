@@ -34,7 +34,8 @@ class Fault:
 
     With a `status`, they are answered that: one from 500 on after having been `executed` or
     instead of it, and kept under the request's idempotency key as Stripe keeps it; a lesser one,
-    such as 429, before anything is done. A fault that holds keeps them waiting for its release.
+    such as 429, before anything is done, and with this `code`. A fault that holds keeps them
+    waiting for its release.
     """
 
     path: str
@@ -42,6 +43,7 @@ class Fault:
     status: int | None = 500
     times: int = 1
     executed: bool = False
+    code: str | None = None
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -68,10 +70,11 @@ class Control:
         status: int | None = 500,
         times: int = 1,
         executed: bool = False,
+        code: str | None = None,
         hold: bool = False,
     ) -> None:
         """Have the next requests to an endpoint fail or wait; `path` is the routing table's."""
-        fault = Fault(path, method, status, times, executed)
+        fault = Fault(path, method, status, times, executed, code)
         if hold:
             self._held.append(fault)
         else:

@@ -13,6 +13,7 @@ from httpx import Response
 from tests.api.conftest import Somebody
 from tests.money.conftest import WARY_CARD, Subscriber, Till, at, race
 from tests.money.test_plan_changes import ANNUAL, GENERAL, ORGANIZER, SUBSCRIPTION, VOID, half_way
+from tests.money.wire import TRIES
 
 if TYPE_CHECKING:  # the SDK has these for type checkers alone
     from stripe.params import SubscriptionUpdateParams
@@ -127,6 +128,33 @@ async def test_what_was_begun_elsewhere_while_it_ended_is_given_up(till: Till) -
     assert (answer.status_code, answer.json()["status"]) == (200, "canceled")
     assert [i["id"] for i in till.all("invoice") if i["status"] == "open"] == []
     assert till.taken(user) == [1000]
+
+
+async def test_an_end_that_was_made_is_told_though_what_is_owed_cannot_be_given_up(
+    till: Till, logged: list[MutableMapping[str, Any]]
+) -> None:
+    """Another request has the invoice in hand: Stripe answers that it is locked."""
+    user = await till.subscriber(GENERAL, card=WARY_CARD)
+    subscriber = await at(user)
+    [subscription] = till.subscriptions(user)
+    [item] = subscription["items"]["data"]
+    change: SubscriptionUpdateParams = {
+        "items": [{"id": item["id"], "price": till.price(ORGANIZER)}],
+        "proration_behavior": "always_invoice",
+        "payment_behavior": "pending_if_incomplete",
+    }
+    elsewhere = partial(till.stripe.v1.subscriptions.update_async, subscription["id"], change)
+    till.wire.before("DELETE", SUBSCRIPTION, elsewhere)
+    till.sandbox.control.add_fault(
+        "/v1/invoices/{id}/void", status=429, code="lock_timeout", times=TRIES
+    )
+
+    answer = await subscriber.cancel(immediately=True)
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "canceled")
+    assert [one["event"] for one in logged if one["log_level"] == "error"] == [
+        "ended_with_unknown_debts"
+    ]
 
 
 async def test_what_waits_can_still_be_paid_after_its_preview_has_gone_stale(till: Till) -> None:

@@ -24,6 +24,7 @@ from tests.stripe_payloads import (
     Payload,
     at,
     checkout_session,
+    customer,
     deleted,
     event,
     invoice,
@@ -474,3 +475,22 @@ async def test_a_worker_without_partitions_does_nothing() -> None:
     house = House()
     await house.deliver(event(CREATED, subscription()))
     assert await house.process.run_once() == 0
+
+
+@pytest.mark.parametrize("heard", ["in time", "late"])
+async def test_a_customer_is_created_without_an_email_that_messages_have_all_the_same(
+    heard: str,
+) -> None:
+    """It is given one right after that; the notice of it may come after everything else."""
+    house = House()
+    blank = event("customer.created", customer(email=None, name=None), created=START)
+    given = event("customer.updated", customer(), created=START + 1)
+    bought = event("customer.subscription.created", subscription("sub_1"), created=START + 2)
+
+    for one in (blank, given, bought) if heard == "in time" else (blank, bought, given):
+        await house.run(one)
+
+    (message,) = house.published()
+    assert data(message)["email"] == "alice@example.com"
+    row = house.store.tables.customers["cus_1"]
+    assert (row.email, row.name) == ("alice@example.com", "Alice")

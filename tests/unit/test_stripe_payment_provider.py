@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -11,6 +12,7 @@ import stripe
 from adapters.stripe import api
 from adapters.stripe.api import StripeApi
 from adapters.stripe.payment_provider import StripePaymentProvider
+from domain.money import Money
 from domain.plans import Offer
 from ports.payment_provider import ProviderCustomer, ProviderUnavailable
 from tests import stripe_stand_in as failures
@@ -235,8 +237,10 @@ async def test_a_superseded_price_is_found_through_its_product(
         price("general_monthly", product="prod_general"),
         price("general_annual", product="prod_general"),
         price("event_organizer_monthly", product="prod_organizer"),
-        price(None, id="price_old_month", product="prod_general", active=False),
-        price(None, id="price_old_year", product="prod_general", interval="year"),
+        price(None, id="price_old_month", product="prod_general", active=False, unit_amount=800),
+        price(
+            None, id="price_old_year", product="prod_general", interval="year", unit_amount=10_000
+        ),
         price(None, id="price_week", product="prod_general", interval="week"),
         price(None, id="price_once", product="prod_general") | {"recurring": None},
         price(None, id="price_foreign", product="prod_else"),
@@ -248,7 +252,8 @@ async def test_a_superseded_price_is_found_through_its_product(
         "price_general_monthly": offer("general_monthly"),
         "price_general_annual": offer("general_annual"),
         "price_event_organizer_monthly": offer("event_organizer_monthly"),
-        "price_old_month": offer("general_monthly"),
+        # At what its subscribers pay, whatever it is sold for now.
+        "price_old_month": replace(offer("general_monthly"), price=Money(800, "usd")),
         "price_old_year": offer("general_annual"),
     }
     assert set(found.current) == {"general_monthly", "general_annual", "event_organizer_monthly"}
