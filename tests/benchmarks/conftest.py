@@ -1,15 +1,27 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from adapters.postgres.migrate import upgrade
 from benchmarks import workload
 from benchmarks.workload import Life
-from tests.databases import migrated_database, owner_url
+from sandbox.servers import PrivatePostgres
+from tests.databases import owner_url
 
 __all__ = ["Endpoint", "endpoint", "life", "migrated_database", "owner_url"]
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give a database of the server that is measured on: to fill it takes its PostgreSQL 18."""
+    folder = tmp_path_factory.mktemp("bench")
+    with PrivatePostgres(folder / "postgresql") as server, ThreadPoolExecutor(1) as thread:
+        thread.submit(upgrade, server.url).result()  # in an event loop of its own
+        yield server.url
 
 
 class Endpoint:
