@@ -58,7 +58,7 @@ async def _together(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) 
 
 async def _database(given: str | None, data: Path, say: Say, running: AsyncExitStack) -> str:
     if given:
-        say("database", f"the one of DATABASE_URL, {_where(given, 5432)}")
+        say("database", f"the one of DATABASE_URL{_where(given, 5432)}")
         return given
     server = PrivatePostgres(data / "postgresql")
     await _start(server, running)
@@ -71,7 +71,7 @@ async def _broker(given: str | None, data: Path, say: Say, running: AsyncExitSta
         say("broker", "an in-process bus, as RABBITMQ_URL says")
         return None
     if given:
-        say("broker", f"the one of RABBITMQ_URL, {_where(given, 5671 if _tls(given) else 5672)}")
+        say("broker", f"the one of RABBITMQ_URL{_where(given, 5671 if _tls(given) else 5672)}")
         return given
     if find_rabbitmq_server() is None:
         say("broker", "an in-process bus, since no rabbitmq-server is installed")
@@ -83,15 +83,20 @@ async def _broker(given: str | None, data: Path, say: Say, running: AsyncExitSta
 
 
 def _where(url: str, usual_port: int) -> str:
-    """Which one a URL means, as far as anybody may read: its name, host and port."""
-    parts = urlsplit(url)
-    query = dict(parse_qsl(parts.query))
+    """Which one a URL means, as far as anybody may read: its name, host and port.
+
+    Nothing where a password that is not escaped may have got into them.
+    """
     try:
+        parts = urlsplit(url)
+        query = dict(parse_qsl(parts.query))
         host, port = query.get("host") or parts.hostname, query.get("port") or parts.port
     except ValueError:
-        host, port = None, None  # who uses it says what is wrong with it
+        return ""  # who uses it says what is wrong with it
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        return ""
     name = parts.path.removeprefix("/") or "/"
-    return f"{name} on {host or 'this machine'}, port {port or usual_port}"
+    return f", {name} on {host or 'this machine'}, port {port or usual_port}"
 
 
 def _tls(url: str) -> bool:

@@ -4,7 +4,8 @@ Without a scenario everything starts and runs until Ctrl-C. DATABASE_URL and RAB
 servers to use; what is not named is started privately, below one folder (`.sandbox`), where
 everything else is kept too. RABBITMQ_URL=in-process does without a broker. SANDBOX_ONCE=1 plays
 the scenario `lifecycle` instead of waiting for Ctrl-C. While it runs, the file `env` in that folder
-has the settings with which `payments doctor`, `explain` and `events list` work on it.
+has the settings with which `payments explain` and `events list` work on it and, where there is a
+broker, `doctor` with the queue that it names.
 
 Exit statuses: 0 all is well; 1 something failed, or Stripe, the tables and the users service
 differ after a scenario; 2 it was called wrongly, or with a live key; 3 the scenario cannot be
@@ -70,7 +71,8 @@ async def _run(options: Options) -> int:
     remove_leftovers(options.data)
     async with platform.start(options) as running:
         with _settings_in(options.data / "env", running) as file:
-            _say("settings", f"{file}   (set -a; . {file}; set +a; payments doctor)")
+            sourced = shlex.quote(str(file))
+            _say("settings", f"{file}   (set -a; . {sourced}; {_command()} explain USER)")
             _say("open", f"{running.address}   (Ctrl-C stops everything)")
             await until_a_part_ends(running.parts)
     return 1
@@ -90,7 +92,7 @@ def _settings_in(file: Path, running: Platform) -> Iterator[Path]:
     """Have a file, while this runs, with which the service's commands work on the same servers."""
     lines = [f"{name}={shlex.quote(value)}" for name, value in running.environment.items()]
     if running.queue is not None:
-        lines.append(f"# The users service's queue: payments doctor --queue {running.queue}")
+        lines.append(f"# {_command()} doctor --queue {running.queue}")
     file.unlink(missing_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as written:
         written.write("\n".join([*lines, ""]))
@@ -98,6 +100,13 @@ def _settings_in(file: Path, running: Platform) -> Iterator[Path]:
         yield file
     finally:
         file.unlink(missing_ok=True)
+
+
+def _command() -> str:
+    """How the service's command is called from here, which need not be on the PATH."""
+    command = Path(sys.executable).with_name("payments")
+    here = Path.cwd()
+    return shlex.quote(str(command.relative_to(here) if command.is_relative_to(here) else command))
 
 
 async def _until_signal(work: Coroutine[Any, Any, int]) -> int | None:

@@ -2,7 +2,7 @@
 
 What is given by DATABASE_URL may be exported for something else: a sandbox would work off that
 service's webhooks and publish its messages to a broker nobody listens to. So it takes a database
-that is empty, or that a sandbox has marked before.
+whose schema `payments` has no rows or is absent, or that a sandbox has marked before.
 """
 
 from __future__ import annotations

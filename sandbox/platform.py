@@ -134,7 +134,7 @@ async def start(options: Options) -> AsyncIterator[Platform]:
         stripe = await _stripe(options, state, running)
         users = _users(options, state, running)
         key = state / "identity.pem"
-        with _reading(key):
+        with _reading(key, "remove this file to begin anew"):
             signing = Identity(None if options.passing else key)
         port, service_port = _free_port(options.port), _free_port(0)
         address, service = f"http://{HOST}:{port}", f"http://{HOST}:{service_port}"
@@ -167,7 +167,9 @@ async def start(options: Options) -> AsyncIterator[Platform]:
         gatekeeping = asyncio.create_task(server.serve(gateway, HOST, port, stop))
         running.push_async_callback(_stop, stop, gatekeeping)
         await _until_answered(f"{address}/session", gatekeeping)
-        # First of all, or time would go on while nobody takes webhooks any more.
+        # What waits since an earlier run would have found nobody before. And at the end it rests
+        # first of all, or time would go on while nobody takes webhooks any more.
+        stripe.resume()
         running.callback(stripe.rest)
         yield Platform(
             address=address,
@@ -221,14 +223,14 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _reading(file: Path) -> Iterator[None]:
-    """Say which file of an earlier run it is that cannot be read. Raises ServerError."""
+def _reading(file: Path, advice: str) -> Iterator[None]:
+    """Say which file of an earlier run cannot be read, and how to go on. Raises ServerError."""
     try:
         yield
+    except sqlite3.OperationalError as error:  # the disk is full, or another one has it open
+        raise ServerError(f"{file} cannot be used ({error!r})") from error
     except (ValueError, TypeError, LookupError, AttributeError, sqlite3.Error) as error:
-        raise ServerError(
-            f"{file} cannot be used ({error!r}): remove this file to begin anew"
-        ) from error
+        raise ServerError(f"{file} cannot be used ({error!r}): {advice}") from error
 
 
 @contextlib.contextmanager
@@ -259,18 +261,29 @@ async def _stripe(options: Options, state: Path, running: AsyncExitStack) -> Str
         deliveries_at_once=DELIVERIES_AT_ONCE,
         inspect=options.seen,
     )
-    with _reading(file):
-        await stripe.start(_free_port(options.stripe_port))
-    running.push_async_callback(stripe.stop)
+    # The tables would keep what this Stripe no longer knew.
+    with _reading(
+        file,
+        "set DATABASE_URL to an empty database to begin anew"
+        if options.environment.get("DATABASE_URL")
+        else f"remove the folder {options.data} to begin anew",
+    ):
+        await stripe.start(_free_port(options.stripe_port), resting=True)
+    running.push_async_callback(_stop_stripe, stripe, state)
     options.say("stripe", f"a stand-in at {stripe.url} (its control panel: {stripe.url}/sandbox)")
     return stripe
+
+
+async def _stop_stripe(stripe: StripeSandbox, state: Path) -> None:
+    with writing_to(state):
+        await stripe.stop()
 
 
 def _users(options: Options, state: Path, running: AsyncExitStack) -> UsersService:
     if options.passing:
         return UsersService(options.heard)
     file = state / "users.sqlite"
-    with _reading(file):
+    with _reading(file, "remove this file to begin anew, then run `payments republish`"):
         records = Records(file)
         running.callback(records.close)
         return UsersService(options.heard, records)

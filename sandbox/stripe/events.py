@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from sandbox.stripe import errors, listing
-from sandbox.stripe.clock import Seconds
+from sandbox.stripe.clock import MAIN, Seconds
 from sandbox.stripe.periods import DAY
 from sandbox.stripe.store import Json, copy_of
 from sandbox.stripe.world import API_VERSION, Call, World
@@ -37,6 +37,8 @@ def emit(world: World, type_: str, obj: Json, previous: Json | None = None) -> J
             "type": type_,
         }
     )
+    if world.timeline != MAIN:  # whose time need not be when it happened
+        world.store.note(event)["happened"] = world.clock.now()
     world.outbox.post(event)
     return event
 
@@ -67,8 +69,7 @@ def difference(before: Json, after: Json) -> Json:
 
 def forget_old(world: World) -> None:
     """Let go of what can be asked for no more, unless it has still to arrive somewhere."""
-    oldest = world.clock.now() - LISTED_SECONDS
-    old = [event for event in world.store.all("event") if event["created"] < oldest]
+    old = [event for event in world.store.all("event") if not _is_listed(world, event)]
     needed = world.outbox.undelivered() if old else set()
     for event in old:
         if event["id"] not in needed:
@@ -78,23 +79,30 @@ def forget_old(world: World) -> None:
 def retrieve(world: World, call: Call, id_: str) -> Json:
     """An event of the last thirty days. (Stripe: Retrieve an event)"""
     event = world.store.get("event", id_)
-    if event["created"] < world.clock.now() - LISTED_SECONDS:
+    if not _is_listed(world, event):
         raise errors.no_such("event", id_, param="id", in_path=True)
     return event
 
 
 def list_(world: World, call: Call) -> Json:
     """The events of the last thirty days; older truth is in the objects alone."""
-    params, oldest = call.params, world.clock.now() - LISTED_SECONDS
+    params = call.params
     found = [
         event
         for event in world.store.all("event")
-        if event["created"] >= oldest
+        if _is_listed(world, event)
         and listing.matches(event, params, "created", "type")
         and _has_type(event, params.get("types"))
         and ("delivery_success" not in params or _arrived(event) is params["delivery_success"])
     ]
     return listing.page(world.store, found, params, "/v1/events")
+
+
+def _is_listed(world: World, event: Json) -> bool:
+    """Whether it happened in the last thirty days, by whatever clock its customer lives."""
+    note = world.store.notes.get(event["id"], {})
+    happened: Seconds = note["happened"] if "happened" in note else event["created"]
+    return happened >= world.clock.now() - LISTED_SECONDS
 
 
 def _has_type(event: Json, types: list[str] | None) -> bool:

@@ -95,12 +95,13 @@ class StripeSandbox:
         assert self._living is not None, "it is started"
         return self._living
 
-    async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
+    async def start(self, port: int = 0, host: str = "127.0.0.1", *, resting: bool = False) -> None:
         """Serve on this port, or on any that is free; return once requests are answered.
 
-        Raises ValueError where `data` is no file that this release has written.
+        With `resting` nothing is sent before `resume`. Raises ValueError where `data` is no file
+        that this release has written.
         """
-        self._resting = self.outbox.resting = False
+        self._resting = self.outbox.resting = resting
         listener = _listen(host, port)
         self.world.url = f"http://{host}:{listener.getsockname()[1]}"
         try:
@@ -128,24 +129,40 @@ class StripeSandbox:
     def rest(self) -> None:
         """Send nothing any more, and have jumps end where they are: nobody would take webhooks.
 
-        What is on its way goes on with the next start on the same data.
+        What is on its way goes on with `resume`, or the next start on the same data.
         """
         self._resting = self.outbox.resting = True
 
+    def resume(self) -> None:
+        """Send again, what has been waiting first of all."""
+        self._resting = self.outbox.resting = False
+        self.outbox.news.set()
+
     async def stop(self) -> None:
-        """Stop serving, and write everything down where a file for that was given."""
+        """Stop serving, and write everything down where a file for that was given.
+
+        Raises OSError where that fails; where deliveries have failed before, it is only logged.
+        """
         self.rest()
         self.control.release_faults()
+        failed = False
         if self._living is not None:
             self._living.cancel()
             await asyncio.wait({self._living})  # of its failure it has told already
+            failed = not self._living.cancelled() and self._living.exception() is not None
             self._living = None
         if self._server is not None:
             await self._server.shutdown()
             self._server = None
         await self.outbox.close()
         async with self._recording:
-            self.save()
+            try:
+                self.save()
+            except OSError:
+                if not failed:
+                    raise
+                # A full disk fails both, and the first failure is the one that is to be told.
+                log.exception("What happened last could not be written down")
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import json
 import os
-import shlex
 import signal
 import socket
 import sys
@@ -30,6 +30,7 @@ from sandbox.platform import Options
 from sandbox.scenarios.agreement import disagreements
 from sandbox.scenarios.stage import remove_leftovers
 from sandbox.servers import ServerError
+from sandbox.stripe import events, server
 from sandbox.users_service import QUEUE
 from tests.end_to_end.processes import PAYMENTS, run
 
@@ -203,27 +204,33 @@ async def test_on_servers_of_its_own_it_goes_on_after_a_restart(tmp_path: Path) 
 async def test_the_services_commands_work_on_what_runs(
     database_url: str, broker: str, tmp_path: Path
 ) -> None:
-    """Its settings are in a file for the user alone, and only while it runs."""
+    """Its settings are in a file for the user alone, and only while it runs.
+
+    What is said there and on the way can be copied into a shell as it is.
+    """
     given = {"DATABASE_URL": database_url, "RABBITMQ_URL": broker}
     file = tmp_path / "env"
     async with running(tmp_path, **given) as sandbox:
         assert f"settings: {file}" in "".join(sandbox.said)
         assert file.stat().st_mode & 0o777 == 0o600
-        lines = [shlex.split(line, comments=True) for line in file.read_text().splitlines()]
-        environment = dict(line[0].split("=", 1) for line in lines if line)
+        (hint,) = (line for line in sandbox.said if f"settings: {file}" in line)
+        explain = hint[hint.index("(set -a;") :]
+        (doctor,) = (line[2:] for line in file.read_text().splitlines() if line.startswith("# "))
         async with httpx.AsyncClient(base_url=sandbox.address, timeout=30) as browser:
             await _subscribe(browser)
             await browser.post("/sandbox/clock", json={"days": 181})
             user = (await browser.get("/session")).json()["user"]["id"]
             await _until_active(browser)
-        (state,) = _found(tmp_path, "state/*")
-        for command, told in (
-            (("doctor", "--queue", f"{QUEUE}.{state.name}"), " 0 fail,"),
-            (("explain", user), "activated"),
-            (("events", "list"), "customer.subscription.created"),
+        for line, told in (
+            (explain.replace("USER", user), "activated"),
+            (explain.replace("explain USER", "events list"), "customer.subscription.created"),
+            (f"set -a; . {file}; {doctor}", " 0 fail,"),
         ):
-            status, said = await run(environment, *command)
-            assert status == 0, said
+            shell = await asyncio.create_subprocess_shell(
+                line, env={"PATH": "/usr/bin:/bin"}, stdout=PIPE, stderr=STDOUT
+            )
+            said = (await shell.communicate())[0].decode()
+            assert shell.returncode == 0, said
             assert told in said
         assert await sandbox.end() == 0
     assert not file.exists()
@@ -254,6 +261,44 @@ async def test_ctrl_c_in_the_middle_of_a_jump_loses_nothing(
         assert await disagreements(again) == []
 
 
+async def test_what_was_on_its_way_waits_until_the_service_listens(
+    database_url: str, tmp_path: Path
+) -> None:
+    """It arrives at the first attempt, though the service is at another address than before."""
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": "in-process"}
+    async with platform.start(Options(data=tmp_path, environment=given)) as running:
+        running.stripe.rest()
+        customer = {"id": "cus_1", "object": "customer", "metadata": {}}
+        event = events.emit(running.stripe.world, "customer.deleted", customer)
+    async with platform.start(Options(data=tmp_path, environment=given)) as again:
+        await again.stripe.settle()
+        (delivery,) = (d for d in again.stripe.outbox.deliveries if d.event == event["id"])
+        assert (delivery.answer, delivery.attempts) == ("200", 1)
+
+
+async def test_a_full_disk_is_named(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the part that fails of it, or where only the end does, by the folder."""
+
+    def full(file: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def run_until_it_fails(*, end: bool) -> None:
+        given = {"DATABASE_URL": database_url, "RABBITMQ_URL": "in-process"}
+        async with platform.start(Options(data=tmp_path, environment=given)) as running:
+            monkeypatch.setattr(server, "_write", full)
+            if not end:
+                events.emit(running.stripe.world, "customer.deleted", {"object": "customer"})
+                await until_a_part_ends(running.parts)
+
+    with pytest.raises(ServerError, match=r"the stand-in for Stripe has ended.*No space left"):
+        await run_until_it_fails(end=False)
+    monkeypatch.undo()
+    with pytest.raises(ServerError, match=r"state/\w+ cannot be written to \(No space left"):
+        await run_until_it_fails(end=True)
+
+
 async def _jumped(browser: httpx.AsyncClient, begun: str) -> bool:
     now = (await browser.get("/sandbox/status")).json()["stripe"]["now"]
     return datetime.fromisoformat(now) - datetime.fromisoformat(begun) > timedelta(days=180)
@@ -278,11 +323,15 @@ async def test_a_part_that_ends_by_itself_is_named(database_url: str, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("file", "content"),
-    [("stripe.json", b'{"url": '), ("users.sqlite", b"no database" * 500), ("identity.pem", b"")],
+    ("file", "content", "advice"),
+    [
+        ("stripe.json", b'{"url": ', "set DATABASE_URL to an empty database to begin anew"),
+        ("users.sqlite", b"no database" * 500, "remove this file to begin anew, then run `paym"),
+        ("identity.pem", b"", "remove this file to begin anew"),
+    ],
 )
 async def test_a_file_that_cannot_be_read_is_named(
-    file: str, content: bytes, database_url: str, tmp_path: Path
+    file: str, content: bytes, advice: str, database_url: str, tmp_path: Path
 ) -> None:
     given = {"DATABASE_URL": database_url, "RABBITMQ_URL": "in-process"}
     async with owned(database_url, tmp_path, given=True) as mark:
@@ -293,9 +342,36 @@ async def test_a_file_that_cannot_be_read_is_named(
     output = (await sandbox.communicate())[0].decode()
     assert sandbox.returncode == 1
     assert f"{state / file} cannot be used" in output
-    assert "remove this file" in output
+    assert advice in output
     assert "Traceback" not in output
     assert (state / file).read_bytes() == content
+
+
+async def test_a_database_of_its_own_begins_anew_with_its_stripe(tmp_path: Path) -> None:
+    """One without the other would remember what the other knows nothing of."""
+    given = {"RABBITMQ_URL": "in-process"}
+    async with running(tmp_path, **given) as sandbox:
+        assert await sandbox.end() == 0
+    (file,) = _found(tmp_path, "state/*/stripe.json")
+    file.write_bytes(b"")
+    sandbox_again = await start("--data", str(tmp_path), **given)
+    output = (await sandbox_again.communicate())[0].decode()
+    assert sandbox_again.returncode == 1
+    assert f"remove the folder {tmp_path} to begin anew" in output
+
+
+async def test_what_is_only_out_of_reach_is_not_to_be_removed(
+    database_url: str, tmp_path: Path
+) -> None:
+    given = {"DATABASE_URL": database_url, "RABBITMQ_URL": "in-process"}
+    async with owned(database_url, tmp_path, given=True) as mark:
+        file = tmp_path / "state" / mark / "users.sqlite"
+    file.mkdir(parents=True)
+    sandbox = await start("--data", str(tmp_path), **given)
+    output = (await sandbox.communicate())[0].decode()
+    assert sandbox.returncode == 1
+    assert f"{file} cannot be used (OperationalError('unable to open" in output
+    assert "remove" not in output
 
 
 async def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
@@ -398,6 +474,11 @@ async def test_a_live_key_in_a_file_is_refused(tmp_path: Path) -> None:
         ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere"}, "database"),
         ({"DATABASE_URL": "mysql://nobody@127.0.0.1/nowhere"}, "DATABASE_URL must be"),
         ({"RABBITMQ_URL": "amqp://nobody@127.0.0.1:1/"}, "the broker cannot be used"),
+        ({"DATABASE_URL": "postgresql://u:s3/cret@host/db"}, "DATABASE_URL is not a URL"),
+        ({"DATABASE_URL": "postgresql://u:p[cret@host/db"}, "DATABASE_URL is not a URL"),
+        ({"DATABASE_URL": "postgresql://127.0.0.1:1/cret@host/db"}, "the database cannot be used"),
+        ({"RABBITMQ_URL": "amqp://u:s3/cret@host/"}, "RABBITMQ_URL is not a URL"),
+        ({"RABBITMQ_URL": "amqp://u:p[cret@host/"}, "RABBITMQ_URL is not a URL"),
     ],
 )
 async def test_what_cannot_be_used_is_named_in_a_line(
@@ -409,6 +490,7 @@ async def test_what_cannot_be_used_is_named_in_a_line(
         output = (await sandbox.communicate())[0].decode()
     assert sandbox.returncode in (1, 2)
     assert said in output
+    assert "cret" not in output
     assert "Traceback" not in output
 
 

@@ -137,7 +137,11 @@ async def test_each_side_is_compared(stage: Stage, said: list[str]) -> None:
     users = stage.platform.users.view.users
     (buyer,) = stage.buyers
     ((ours, _),) = views.items()
-    for letter in (DeadLetter("a gap", user=buyer.id), DeadLetter("a gap", subscription=ours)):
+    for letter in (
+        DeadLetter("a gap", user=buyer.id),
+        DeadLetter("a gap", subscription=ours),
+        DeadLetter("a gap"),
+    ):
         stage.platform.users.dead_letters.append(letter)
         await noticed("the users service refused a message: a gap")
         stage.platform.users.dead_letters.clear()

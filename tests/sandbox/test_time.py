@@ -372,6 +372,29 @@ async def test_customers_on_a_test_clock_live_by_it_alone(
     assert "test_helpers.test_clock.ready" in await shop.event_types()
 
 
+@pytest.mark.parametrize("days", [-400, 400])
+async def test_what_happens_by_a_test_clock_can_be_listed_for_thirty_days_of_the_sandboxs(
+    days: int, stripe_sandbox: StripeSandbox, client: stripe.StripeClient, shop: Shop
+) -> None:
+    """It is made by another time, and kept by this one."""
+    then = START + days * DAY
+    clock = await client.v1.test_helpers.test_clocks.create_async({"frozen_time": then})
+    customer = await shop.customer(test_clock=clock.id)
+    await stripe_sandbox.advance(days=30)
+    (event,) = await _created(client)
+    assert (event.data.object["id"], event.created) == (customer.id, then)
+    assert (await client.v1.events.retrieve_async(event.id)).id == event.id
+    await stripe_sandbox.advance(seconds=1)
+    assert await _created(client) == []
+    with pytest.raises(stripe.InvalidRequestError, match="No such event"):
+        await client.v1.events.retrieve_async(event.id)
+    assert stripe_sandbox.world.store.find(event.id) is None
+
+
+async def _created(client: stripe.StripeClient) -> list[stripe.Event]:
+    return (await client.v1.events.list_async({"type": "customer.created"})).data
+
+
 async def test_a_test_clock_only_goes_forward(client: stripe.StripeClient) -> None:
     clock = await client.v1.test_helpers.test_clocks.create_async({"frozen_time": 2_000_000_000})
     with pytest.raises(stripe.InvalidRequestError) as refused:
