@@ -17,7 +17,17 @@ _ANNOTATIONS: Final = frozenset(
     {"title", "description", "examples", "deprecated", "$comment", "$id", "$schema"}
 )
 _FOLLOWED: Final = frozenset(
-    {"$ref", "$defs", "properties", "required", "enum", "x-extensible-enum", "items", "default"}
+    {
+        "$ref",
+        "$defs",
+        "properties",
+        "required",
+        "enum",
+        "x-extensible-enum",
+        "x-statuses",
+        "items",
+        "default",
+    }
 )
 _CHOICES: Final = ("anyOf", "oneOf", "allOf")
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -164,6 +174,10 @@ def _values(pair: _Pair, old: _JSON, new: _JSON) -> Iterator[str]:
     for value in old.get("x-extensible-enum", ()):
         if value not in new.get("x-extensible-enum", ()):
             yield f"{pair.where}: {value!r} is no longer among the values"
+    statuses = new.get("x-statuses", {})
+    for value, status in old.get("x-statuses", {}).items():
+        if statuses.get(value) != status:
+            yield f"{pair.where}: {value!r} came with {status} and does with {statuses.get(value)}"
     was, is_ = old.get("enum"), new.get("enum")
     if was is None and is_ is None:
         return

@@ -13,7 +13,7 @@ from domain.events import Occurrence
 from domain.money import Money
 from domain.subscription import Subscription
 from ports.outbox import Message
-from service.event_messages import MESSAGE_TYPES, write_message
+from service.event_messages import write_message
 
 _USER = UUID("5f0c6a3e-7a38-4c9e-9d5e-0f3c4c7b1a11")
 _SUBSCRIPTION = Subscription(_USER, "cus_NffrFeUfNV2Hib", "sub_1MowQVLkdIwHu7ix")
@@ -24,14 +24,18 @@ def _at(month: int, day: int) -> datetime:
     return datetime(2026, month, day, 9, 30, tzinfo=UTC)
 
 
-_HISTORY: Final[tuple[tuple[datetime, events.Event], ...]] = (
+# Each with its number, which its id is made of. The bytes are released, so it keeps that for good:
+# one that is added takes a number that none has, wherever it stands.
+_HISTORY: Final[tuple[tuple[int, datetime, events.Event], ...]] = (
     (
+        1,
         _at(1, 5),
         events.SubscriptionActivated(_USER, "trialing", "general", "month", _at(7, 4), None),
     ),
-    (_at(7, 1), events.SubscriptionTrialEnding(_USER, _at(7, 4), None)),
-    (_at(7, 4), events.SubscriptionStatusChanged(_USER, "trialing", "active", None)),
+    (2, _at(7, 1), events.SubscriptionTrialEnding(_USER, _at(7, 4), None)),
+    (3, _at(7, 4), events.SubscriptionStatusChanged(_USER, "trialing", "active", None)),
     (
+        4,
         _at(7, 4),
         events.PaymentSucceeded(
             _USER,
@@ -43,10 +47,12 @@ _HISTORY: Final[tuple[tuple[datetime, events.Event], ...]] = (
         ),
     ),
     (
+        5,
         _at(7, 20),
         events.SubscriptionPlanChanged(_USER, "general", "month", "event_organizer", "month", None),
     ),
     (
+        6,
         _at(8, 4),
         events.PaymentFailed(
             _USER,
@@ -59,10 +65,11 @@ _HISTORY: Final[tuple[tuple[datetime, events.Event], ...]] = (
             _at(8, 11),
         ),
     ),
-    (_at(8, 20), events.SubscriptionCancellationScheduled(_USER, _at(9, 4), _at(9, 4))),
-    (_at(8, 21), events.SubscriptionCancellationWithdrawn(_USER, None)),
-    (_at(9, 4), events.SubscriptionCanceled(_USER, _at(9, 4), _at(9, 4))),
+    (7, _at(8, 20), events.SubscriptionCancellationScheduled(_USER, _at(9, 4), _at(9, 4))),
+    (8, _at(8, 21), events.SubscriptionCancellationWithdrawn(_USER, None)),
+    (9, _at(9, 4), events.SubscriptionCanceled(_USER, _at(9, 4), _at(9, 4))),
     (
+        9,
         _at(10, 1),
         events.SubscriptionSnapshot(
             _USER, "canceled", "event_organizer", "month", _at(7, 4), None, _at(9, 4), _at(9, 4)
@@ -95,9 +102,7 @@ def _written(
     later: timedelta = timedelta(0),
 ) -> dict[type[events.Event], Message]:
     written = {}
-    version = 0
-    for at, event in _HISTORY:
-        version += MESSAGE_TYPES[type(event)].numbered
+    for version, at, event in _HISTORY:
         occurrence = Occurrence(version, at + later, vary(event))
         written[type(event)] = write_message(occurrence, _SUBSCRIPTION, email, _TRACE)
     return written

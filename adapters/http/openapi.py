@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +11,7 @@ from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, Contact, Example, SecurityScheme, Tag
 
-from adapters.http.problems import KINDS, MEDIA_TYPE, TYPE
+from adapters.http.problems import KINDS, MEDIA_TYPE, REJECTIONS, TYPE
 
 BEARER: Final[list[dict[str, list[str]]]] = [{"bearerAuth": []}]
 
@@ -99,14 +99,38 @@ _PROBLEMS: Final[Mapping[int, tuple[str, str, str]]] = {
         "the payment provider cannot be reached: try again later",
     ),
 }
-_EXTRAS: Final[Mapping[int, dict[str, str]]] = {
-    402: {"code": "card_declined", "declineCode": "insufficient_funds"},
-    409: {"instead": "PATCH /api/payments/subscriptions/{id}"},
-    422: {"instead": "GET /api/payments/config"},
-    500: {"traceId": "4bf92f3577b34da6a3ce929d0e0e4736"},
+# The same where the webhook means something else by it.
+_WEBHOOK_PROBLEMS: Final[Mapping[int, tuple[str, str, str]]] = {
+    **_PROBLEMS,
+    400: (
+        "The request is malformed, or no genuine event of Stripe's; then `reason` says why.",
+        "signature-mismatch",
+        "no configured secret signed this body: check the endpoint's signing secret, and that "
+        "nothing on the way changes the body",
+    ),
+    503: (
+        "Nothing was recorded; Retry-After says when to try again.",
+        "try-again",
+        "nothing was recorded: send the same request again later",
+    ),
+}
+# What the webhook may answer. What is wrong with an event nobody else is told.
+_TOLD_STRIPE: Final = frozenset(
+    {*REJECTIONS, "bad-request", "body-too-slow", "body-too-large", "internal-error", "try-again"}
+)
+_TOLD_OTHERS: Final = KINDS.keys() - set(REJECTIONS)
+# name of an example -> what else it holds.
+_EXTRAS: Final[Mapping[str, dict[str, str]]] = {
+    "signature-mismatch": {"reason": "signature_mismatch"},
+    "card-declined": {"code": "card_declined", "declineCode": "insufficient_funds"},
+    "already-subscribed": {"instead": "PATCH /api/payments/subscriptions/{id}"},
+    "price-not-offered": {"instead": "GET /api/payments/config"},
+    "internal-error": {"traceId": "4bf92f3577b34da6a3ce929d0e0e4736"},
 }
 # Values that there are now, of which none goes away; clients have to bear others.
 EXTENSIBLE_ENUM: Final = "x-extensible-enum"
+# Each of them -> the status it comes with, and no other.
+STATUSES: Final = "x-statuses"
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 IDEMPOTENT_REPLAYED: Final = "Idempotent-Replayed"
 _ABOUT: Final = """\
@@ -145,7 +169,7 @@ _WEBHOOK: Final[Mapping[str, object]] = {
             "application/json": {
                 "schema": {
                     "type": "object",
-                    "required": ["id", "object", "type", "created", "data"],
+                    "required": ["id", "object", "type", "created", "livemode", "data"],
                     "properties": {
                         "id": {"type": "string", "minLength": 1, "maxLength": 255},
                         "object": {"const": "event"},
@@ -217,13 +241,7 @@ def responses(
     view: type[msgspec.Struct], example: object, *problems: int
 ) -> dict[int, ResponseSpec]:
     """What a handler may answer: a success with this example, and these problems."""
-    success = ResponseSpec(
-        view,
-        generate_examples=False,
-        description="Done.",
-        examples=[Example(summary="example", value=example)],
-    )
-    return {200: success} | {status: _problem(status) for status in (*problems, 500)}
+    return _responses(view, example, problems, _PROBLEMS, _TOLD_OTHERS)
 
 
 def user_responses(
@@ -233,26 +251,48 @@ def user_responses(
     return responses(view, example, *sorted({400, 401, 403, 429, 503, *problems}))
 
 
-def _problem(status: int) -> ResponseSpec:
-    description, name, detail = _PROBLEMS[status]
+def webhook_responses(
+    view: type[msgspec.Struct], example: object, *problems: int
+) -> dict[int, ResponseSpec]:
+    """The same for the webhook, to which events are sent and nobody is signed in."""
+    return _responses(view, example, problems, _WEBHOOK_PROBLEMS, _TOLD_STRIPE)
+
+
+def _responses(
+    view: type[msgspec.Struct],
+    example: object,
+    problems: Collection[int],
+    explained: Mapping[int, tuple[str, str, str]],
+    told: Collection[str],
+) -> dict[int, ResponseSpec]:
+    success = ResponseSpec(
+        view,
+        generate_examples=False,
+        description="Done.",
+        examples=[Example(summary="example", value=example)],
+    )
+    return {200: success} | {
+        status: _problem(status, explained[status], told) for status in (*problems, 500)
+    }
+
+
+def _problem(status: int, explained: tuple[str, str, str], told: Collection[str]) -> ResponseSpec:
+    description, name, detail = explained
+    types = [f"`{one}`" for one, kind in KINDS.items() if kind.status == status and one in told]
     value = {
         "type": f"{TYPE}{name}",
         "title": KINDS[name].title,
         "status": status,
         "detail": detail,
-        **_EXTRAS.get(status, {}),
+        **_EXTRAS.get(name, {}),
     }
     return ResponseSpec(
         Problem,
         generate_examples=False,
-        description=f"{description} Types: {', '.join(_types_of(status))}.",
+        description=f"{description} Types: {', '.join(types)}.",
         media_type=MEDIA_TYPE,
         examples=[Example(summary=name, value=value)],
     )
-
-
-def _types_of(status: int) -> list[str]:
-    return [f"`{name}`" for name, kind in KINDS.items() if kind.status == status]
 
 
 class _Document(JsonRenderPlugin):
@@ -298,6 +338,7 @@ def refine(document: dict[str, Any]) -> dict[str, Any]:
     """
     type_ = document["components"]["schemas"]["Problem"]["properties"]["type"]
     type_[EXTENSIBLE_ENUM] = [f"{TYPE}{name}" for name in KINDS]
+    type_[STATUSES] = {f"{TYPE}{name}": kind.status for name, kind in KINDS.items()}
     for path, operations in document["paths"].items():
         for operation in operations.values():
             operation.setdefault("security", [])  # said of those that need none, too

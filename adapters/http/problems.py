@@ -51,15 +51,14 @@ class Kind:
     title: str
 
 
+# What may be wrong with an event, by the names of its problems.
+REJECTIONS: Final = tuple(str(reason).replace("_", "-") for reason in RejectionReason)
 # Every type there is, by its name. A client may rely on each: none is ever removed, renamed or
 # given another status, and more may come.
 KINDS: Final[Mapping[str, Kind]] = {
     "bad-request": Kind(400, "The request is malformed"),
     "provider-refused": Kind(400, "The payment provider does not accept this"),
-    **{
-        str(reason).replace("_", "-"): Kind(400, "Not a genuine event")
-        for reason in RejectionReason
-    },
+    **{name: Kind(400, "Not a genuine event") for name in REJECTIONS},
     "unauthenticated": Kind(401, "Nobody is signed in"),
     "card-declined": Kind(402, "The card was declined"),
     "insufficient-scope": Kind(403, "The token was not issued for this"),

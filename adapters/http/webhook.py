@@ -17,7 +17,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from adapters.http import examples
 from adapters.http.bodies import Bodies
-from adapters.http.openapi import WEBHOOK_PATH, responses
+from adapters.http.openapi import WEBHOOK_PATH, webhook_responses
 from service.receive_webhook import ReceiveWebhook
 
 
@@ -65,7 +65,7 @@ def webhook_route(
         summary="Take a webhook from Stripe",
         operation_id="receiveWebhook",
         tags=["stripe"],
-        responses=responses(WebhookAnswer, examples.RECEIVED, 400, 408, 413, 503),
+        responses=webhook_responses(WebhookAnswer, examples.RECEIVED, 400, 408, 413, 503),
     )
     async def documented() -> WebhookAnswer:
         """Answered 200 once it is stored for good; anything else asks Stripe to send it again."""

@@ -68,7 +68,7 @@ class StripePaymentProvider:
         current: dict[str, str] = {}
         products: set[str] = set()
         for price in await self._list_prices({"lookup_keys": list(by_key)}):
-            if price.id and price.lookup_key in by_key:
+            if price.lookup_key in by_key:
                 with readable():
                     by_ref[price.id] = _as_sold(by_key[price.lookup_key], price)
                 if price.active:  # an archived one keeps its key, and nobody can buy at it
@@ -79,7 +79,7 @@ class StripePaymentProvider:
             keyed = [(_interval(p), by_key[p.lookup_key]) for p in sold if p.lookup_key in by_key]
             for price in sold:
                 offers = {offer for interval, offer in keyed if interval == _interval(price)}
-                if price.id and len(offers) == 1:  # of two plans in one product none is guessed
+                if len(offers) == 1:  # of two plans in one product none is guessed
                     with readable():
                         by_ref.setdefault(price.id, _as_sold(offers.pop(), price))
         return Prices(by_ref, current)

@@ -21,6 +21,7 @@ from ports.purchases import ProviderSubscription
 from ports.webhooks import RejectedWebhook
 
 if TYPE_CHECKING:  # the SDK has these for type checkers alone
+    import stripe
     from stripe.params import EventListParams, SubscriptionListParams
 
 log = structlog.get_logger(__name__)
@@ -65,17 +66,16 @@ class StripeRecords:
         while True:
             with any_failure_is_absence():
                 page = await self._api.call(self._v1.subscriptions.list_async, params)
-            seen = [as_shape(answers.Subscription, found) for found in page.data]
-            yield [one for found in seen if (one := self._understood(found)) is not None]
+            yield [one for found in page.data if (one := self._understood(found)) is not None]
             if not page.has_more or not page.data:
                 return
             params["starting_after"] = page.data[-1].id
 
-    def _understood(self, seen: answers.Subscription) -> ProviderSubscription | None:
+    def _understood(self, found: stripe.Subscription) -> ProviderSubscription | None:
         try:
-            return to_subscription(seen, self._prices)
+            return to_subscription(as_shape(answers.Subscription, found), self._prices)
         except ProviderUnavailable as error:  # one strange subscription must not hide the others
-            log.warning("subscription_not_understood", subscription_ref=seen.id, error=str(error))
+            log.warning("subscription_not_understood", subscription_ref=found.id, error=str(error))
             return None
 
 

@@ -50,12 +50,22 @@ def read_pact(path: Path | None) -> list[Mapping[str, Any]]:
         raise PactBroken(f"{path} is no pact: {error}") from None
     if not isinstance(document, dict):
         raise PactBroken(f"{path} is no pact: it is not a JSON object")
-    expected = [*document.get("interactions", ()), *document.get("messages", ())]
+    expected = [
+        one for part in ("interactions", "messages") for one in _list(path, document.get(part))
+    ]
     if not expected:
         raise PactBroken(f"{path} expects nothing: write at least one interaction")
     for one in expected:
         _check(one)
     return expected
+
+
+def _list(path: Path, part: Any) -> list[Mapping[str, Any]]:
+    if part is None:
+        return []
+    if not isinstance(part, list) or not all(isinstance(one, dict) for one in part):
+        raise PactBroken(f"{path} is no pact: its interactions are no list of JSON objects")
+    return part
 
 
 def _check(one: Mapping[str, Any]) -> None:

@@ -124,6 +124,9 @@ async def test_pacts_that_do_not_hold_fail_and_it_is_said_why(
         (b"\xff", "is no pact"),
         (b"[]", "is no pact"),
         (b"{}", "expects nothing"),
+        (b'{"interactions": null}', "expects nothing"),
+        (b'{"interactions": 1}', "is no pact: its interactions"),
+        (b'{"messages": [1]}', "is no pact: its interactions"),
     ],
 )
 def test_what_is_no_pact_is_refused_and_it_is_said_why(

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import sysconfig
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -15,11 +15,13 @@ import jsonschema
 import msgspec
 import pytest
 
+import contracts.examples
 from adapters.rabbitmq.event_publisher import CONTENT_TYPE
 from contracts.compatibility import broken_messages
 from contracts.examples import examples
 from contracts.generate import ROOT, files, golden
 from contracts.pages import SECTIONS
+from contracts.release import RELEASED, broken_promises
 from contracts.schemas import event_schema
 from domain import events
 from service.event_messages import MESSAGE_TYPES, MessageType
@@ -119,6 +121,38 @@ def test_a_field_may_be_added_where_it_is_optional() -> None:
     validator_of(new).validate(written)
     validator_of(new).validate(example)  # those that are on their way
     validator_of(old).validate(written)  # and who knows the old schema
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionCanceledV2(events.SubscriptionCanceled):
+    """The subscription has ended for good, said in another way."""
+
+
+def test_a_second_version_is_made_beside_the_first_and_breaks_nothing(tmp_path: Path) -> None:
+    """As the README says: an entry in the table, and an example under a number of its own."""
+    first = MESSAGE_TYPES[events.SubscriptionCanceled]
+    second = replace(first, routing_key="payments.subscription.canceled.v2")
+    history = []
+    for number, at, event in contracts.examples._HISTORY:
+        history.append((number, at, event))
+        if isinstance(event, events.SubscriptionCanceled):
+            said = SubscriptionCanceledV2(event.user_id, event.end, event.access_until)
+            history.append((max(n for n, *_ in contracts.examples._HISTORY) + 1, at, said))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MESSAGE_TYPES, SubscriptionCanceledV2, second)
+        patch.setattr(contracts.examples, "_HISTORY", tuple(history))
+        written = {path: text.encode() for path, text in files()} | dict(golden())
+        ids = {message.id for message in examples().values()}
+        assert len(ids) == len(MESSAGE_TYPES), "two of them pass for repeats of each other"
+    for path, content in written.items():
+        file = tmp_path / path.relative_to(ROOT)
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content)
+    assert broken_promises(tmp_path, RELEASED) == []
+    assert {path.name for path in written.keys() - CONTRACTS.keys() - GOLDEN.keys()} == {
+        f"{second.routing_key}{end}"
+        for end in (".md", ".schema.json", ".json", ".nulls.json", ".edges.json")
+    }
 
 
 @every_kind

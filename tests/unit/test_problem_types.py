@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from adapters.http import problems
+from adapters.http.openapi import WEBHOOK_PATH
 from adapters.http.problems import KINDS, TYPE
 from contracts.generate import ROOT
 from domain import errors
@@ -64,12 +65,40 @@ def test_the_document_names_them_all() -> None:
     assert values["x-extensible-enum"] == [f"{TYPE}{name}" for name in KINDS]
 
 
+def test_the_document_says_with_which_status_each_comes() -> None:
+    values = DOCUMENT["components"]["schemas"]["Problem"]["properties"]["type"]
+
+    assert values["x-statuses"] == {f"{TYPE}{name}": kind.status for name, kind in KINDS.items()}
+
+
+REJECTIONS: Final = [str(reason).replace("_", "-") for reason in RejectionReason]
+OF_THE_WEBHOOK: Final = {
+    "400": ["bad-request", *REJECTIONS],
+    "408": ["body-too-slow"],
+    "413": ["body-too-large"],
+    "500": ["internal-error"],
+    "503": ["try-again"],
+}
+
+
+def types_told(operation: dict[str, Any]) -> dict[str, list[str]]:
+    """The types of problems that an operation names, by their status."""
+    return {
+        status: re.findall("`([^`]*)`", response["description"].partition("Types: ")[2])
+        for status, response in operation["responses"].items()
+        if problems.MEDIA_TYPE in response["content"]
+    }
+
+
 def test_every_answer_names_those_of_its_status() -> None:
-    for operations in DOCUMENT["paths"].values():
+    for path, operations in DOCUMENT["paths"].items():
         for operation in operations.values():
-            for status, response in operation["responses"].items():
-                if problems.MEDIA_TYPE in response["content"]:
-                    said = response["description"].partition("Types: ")[2]
-                    assert re.findall("`([^`]*)`", said) == [
-                        name for name, kind in KINDS.items() if kind.status == int(status)
-                    ]
+            for status, told in types_told(operation).items():
+                of_status = [name for name, kind in KINDS.items() if kind.status == int(status)]
+                assert told, f"{path} {status}"
+                if path != WEBHOOK_PATH:
+                    assert told == [name for name in of_status if name not in REJECTIONS]
+
+
+def test_the_webhook_names_what_is_wrong_with_an_event_and_nothing_of_users() -> None:
+    assert types_told(DOCUMENT["paths"][WEBHOOK_PATH]["post"]) == OF_THE_WEBHOOK

@@ -414,6 +414,26 @@ def test_no_type_of_a_problem_may_go_and_another_may_come() -> None:
         assert all(gone in one for one in broken)
 
 
+def test_no_type_of_a_problem_may_come_with_another_status() -> None:
+    def statuses(document: dict[str, Any]) -> dict[str, int]:
+        for step in TYPE_OF_A_PROBLEM:
+            document = document[step]
+        found: dict[str, int] = document["x-statuses"]
+        return found
+
+    more, moved, unsaid = (deepcopy(API) for _ in range(3))
+    statuses(more)["urn:payments:problem:new"] = 418
+    statuses(moved)["urn:payments:problem:no-customer"] = 409
+    del statuses(unsaid)["urn:payments:problem:no-customer"]
+
+    assert broken_api(API, more) == []
+    for new, is_ in (moved, "409"), (unsaid, "None"):
+        broken = broken_api(API, new)
+        assert broken
+        for one in broken:
+            assert f"'urn:payments:problem:no-customer' came with 404 and does with {is_}" in one
+
+
 # Bytes
 
 

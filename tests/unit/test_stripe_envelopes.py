@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.http.openapi import WEBHOOK_PATH
 from adapters.stripe.webhooks import StripeWebhooks, read_event
+from contracts.generate import ROOT
 from ports.inbox import ReceivedWebhook
 from ports.webhooks import RejectedWebhook, RejectionReason
 from tests.builders import TRACE, price_list
@@ -136,10 +138,21 @@ def test_a_thin_event_is_refused_by_its_name() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["id", "object", "type", "created", "data"])
+@pytest.mark.parametrize("name", ["id", "object", "type", "created", "livemode", "data"])
 def test_an_event_that_lacks_what_is_relied_on_is_refused(name: str) -> None:
     assert reason_for(without(name)) is RejectionReason.NOT_AN_EVENT
     assert reason_for(without(name) | {name: None}) is RejectionReason.NOT_AN_EVENT
+
+
+def test_the_document_requires_what_is_relied_on_and_no_more() -> None:
+    operation = json.loads((ROOT / "openapi.json").read_text())["paths"][WEBHOOK_PATH]["post"]
+    asked = operation["requestBody"]["content"]["application/json"]["schema"]
+
+    for name in asked["properties"]:
+        if name in asked["required"]:
+            reason_for(without(name))
+        else:
+            receive(without(name))
 
 
 @pytest.mark.parametrize(

@@ -552,7 +552,7 @@ export interface operations {
                     object: "event";
                     type: string;
                     created: number;
-                    livemode?: boolean;
+                    livemode: boolean;
                     api_version?: string | null;
                     data: Record<string, never>;
                 };
@@ -568,7 +568,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookAnswer"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
+            /** @description The request is malformed, or no genuine event of Stripe's; then `reason` says why. Types: `bad-request`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -604,7 +604,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Somebody we depend on is away, or did not say what has become of a request (`outcome-unknown`: GET /api/payments/subscription shows what is, and repeating it does nothing twice); Retry-After says when to try again. Types: `payment-provider-unavailable`, `identity-provider-unavailable`, `outcome-unknown`, `took-too-long`, `try-again`. */
+            /** @description Nothing was recorded; Retry-After says when to try again. Types: `try-again`. */
             503: {
                 headers: {
                     /** @description Seconds after which to try again. */
@@ -736,7 +736,7 @@ export interface operations {
                     "application/json": components["schemas"]["CustomerView"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -856,7 +856,7 @@ export interface operations {
                     "application/json": components["schemas"]["CheckoutStarted"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -970,7 +970,7 @@ export interface operations {
                     "application/json": components["schemas"]["SyncedCheckout"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1070,7 +1070,7 @@ export interface operations {
                     "application/json": components["schemas"]["PortalOpened"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1199,7 +1199,7 @@ export interface operations {
                     "application/json": components["schemas"]["SubscriptionBegun"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1319,7 +1319,7 @@ export interface operations {
                     "application/json": components["schemas"]["SubscriptionView"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1408,7 +1408,7 @@ export interface operations {
                     "application/json": components["schemas"]["PreviewView"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1537,7 +1537,7 @@ export interface operations {
                     "application/json": components["schemas"]["SubscriptionView"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1669,7 +1669,7 @@ export interface operations {
                     "application/json": components["schemas"]["ChangeView"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1806,7 +1806,7 @@ export interface operations {
                     "application/json": components["schemas"]["SubscriptionView"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1931,7 +1931,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvoiceList"];
                 };
             };
-            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`, `signature-missing`, `signature-malformed`, `signature-mismatch`, `timestamp-too-old`, `timestamp-in-future`, `body-not-utf8`, `body-not-json`, `body-not-an-object`, `body-not-an-event`, `thin-event`. */
+            /** @description The request does not fit this document, or the payment provider does not accept it. Types: `bad-request`, `provider-refused`. */
             400: {
                 headers: {
                     [name: string]: unknown;
