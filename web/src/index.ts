@@ -1,6 +1,6 @@
 export { InvoiceHistory, type InvoiceHistoryProps } from "./components/payments/InvoiceHistory";
 export type { PlanText } from "./components/payments/parts/context";
-export type { Offer } from "./components/payments/parts/offers";
+export type { Offer, Unsettled } from "./components/payments/parts/offers";
 export { type Returned, returnedFrom } from "./components/payments/parts/returned";
 export { loadStripe, loadStripeFrom } from "./components/payments/parts/stripeLoader";
 export {

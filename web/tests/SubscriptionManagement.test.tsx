@@ -1,9 +1,14 @@
-import { act, screen, waitFor, within } from "@testing-library/react";
+import { act, render, screen, waitFor, within } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
 import { afterEach, describe, expect, test, vi } from "vitest";
 
 import {
+  ConnectionError,
+  createPaymentsService,
+  type PaymentsService,
   type Returned,
   returnedFrom,
+  StripeProvider,
   type Subscription,
   SubscriptionManagement,
 } from "../src/index";
@@ -435,8 +440,10 @@ describe("back from Checkout", () => {
 
   test("shows what the sync has settled", async () => {
     wire({ [SYNC]: { status: "complete", settled: true, subscription: given.TRIALING } });
-    show(<SubscriptionManagement checkoutSessionId="cs_1" />);
+    const changed = vi.fn();
+    show(<SubscriptionManagement checkoutSessionId="cs_1" onChanged={changed} />);
     expect(await screen.findByText(/Your purchase is confirmed/)).toBeInTheDocument();
+    expect(changed).toHaveBeenCalledExactlyOnceWith(given.TRIALING);
     expect(screen.getByText("134 days left in your free trial")).toBeInTheDocument();
   });
 
@@ -466,6 +473,49 @@ describe("back from Checkout", () => {
     wire({ [SYNC]: { status: "complete", settled: true, subscription: given.TRIALING } });
     await user.click(await button("Check again"));
     expect(await screen.findByText(/Your purchase is confirmed/)).toBeInTheDocument();
+  });
+
+  /** A service of which some operations answer what they are given here. */
+  const serving = (answers: Partial<PaymentsService>) => ({
+    service: { ...createPaymentsService(), ...answers },
+  });
+
+  test("a look that our own patience cuts short is no lost connection", async () => {
+    vi.useFakeTimers();
+    wire();
+    const begun = performance.now();
+    const lookAtSubscription: PaymentsService["lookAtSubscription"] = (signal) =>
+      performance.now() - begun < 28_000
+        ? Promise.resolve(given.INCOMPLETE)
+        : new Promise((_, reject) =>
+            signal?.addEventListener("abort", () => reject(new ConnectionError("given up"))),
+          );
+    show(<SubscriptionManagement redirectStatus="succeeded" />, serving({ lookAtSubscription }));
+    await act(() => vi.advanceTimersByTimeAsync(31_000));
+    expect(screen.getByText("Your purchase is not confirmed yet")).toBeInTheDocument();
+  });
+
+  test("who has paid is not asked to choose a plan where the network goes meanwhile", async () => {
+    vi.useFakeTimers();
+    wire();
+    const away = () => Promise.reject(new ConnectionError("away"));
+    const syncCheckout = vi
+      .fn<PaymentsService["syncCheckout"]>(away)
+      .mockResolvedValueOnce({ status: "complete", settled: false, subscription: given.NONE });
+    const getSubscription = () => Promise.resolve(given.NONE);
+    show(
+      <SubscriptionManagement checkoutSessionId="cs_1" />,
+      serving({ syncCheckout, getSubscription, lookAtSubscription: away }),
+    );
+    await act(() => vi.advanceTimersByTimeAsync(36_000));
+    expect(screen.getByText("We could not confirm your purchase yet")).toBeInTheDocument();
+    expect(buttons()).toEqual(["Check again"]);
+    // Nor once Stripe cannot be asked a second time.
+    act(() => screen.getByRole("button", { name: "Check again" }).click());
+    await act(() => vi.advanceTimersByTimeAsync(1_000));
+    expect(syncCheckout).toHaveBeenCalledTimes(2);
+    expect(screen.getByText("We could not confirm your purchase yet")).toBeInTheDocument();
+    expect(buttons()).toEqual(["Check again"]);
   });
 
   test("what was said is gone once something else is begun", async () => {
@@ -543,11 +593,13 @@ describe("back from Checkout", () => {
   });
 
   test("and from a bank's page, waits for the webhook too", async () => {
-    wire({ [SUBSCRIPTION]: inTurn(given.INCOMPLETE, given.TRIALING) });
-    show(<SubscriptionManagement redirectStatus="succeeded" />);
+    wire({ [SUBSCRIPTION]: inTurn(given.INCOMPLETE, given.INCOMPLETE, given.TRIALING) });
+    const changed = vi.fn();
+    show(<SubscriptionManagement redirectStatus="succeeded" onChanged={changed} />);
     expect(
       await screen.findByText(/Your purchase is confirmed/, {}, { timeout: 5000 }),
     ).toBeInTheDocument();
+    expect(changed).toHaveBeenCalledExactlyOnceWith(given.TRIALING);
   });
 });
 
@@ -597,4 +649,24 @@ test("what was loaded for one user is not shown to the next", async () => {
   showTo("two");
   expect(screen.queryByText("General")).toBeNull();
   expect(screen.getByText("Loading your subscription")).toBeInTheDocument();
+});
+
+test("what is undecided stays so where the page is drawn anew: its key is kept", async () => {
+  const RESUME = `POST ${CHANGE}/resume`;
+  const unknown = refuse(given.problem(503, "outcome-unknown"), { "Retry-After": "60" });
+  const asked = wire({ [SUBSCRIPTION]: given.ENDING, [RESUME]: unknown });
+  const page = (locale: string) => (
+    <StripeProvider locale={locale}>
+      <SubscriptionManagement />
+    </StripeProvider>
+  );
+  const { rerender } = render(page("en-US"));
+  const user = userEvent.setup();
+  await user.click(await button("Resume subscription"));
+  await screen.findByText("We don’t know yet whether that worked");
+  rerender(page("de-DE"));
+  await user.click(await button("Resume subscription"));
+  const resumed = () => asked.filter(({ path }) => path.endsWith("/resume"));
+  await waitFor(() => expect(resumed()).toHaveLength(2));
+  expect(resumed()[0]?.key).toBe(resumed()[1]?.key);
 });

@@ -2,7 +2,7 @@ import { act, fireEvent, screen, waitFor } from "@testing-library/react";
 import type { UserEvent } from "@testing-library/user-event";
 import { afterEach, describe, expect, test, vi } from "vitest";
 
-import { type Offer, SubscriptionManagement, SubscriptionUpgradeModal } from "../src/index";
+import { SubscriptionManagement, SubscriptionUpgradeModal, type Unsettled } from "../src/index";
 import * as given from "./fixtures";
 import {
   type Asked,
@@ -53,13 +53,20 @@ const STRIPE = {
   [`GET ${PAYMENT}`]: { id: "pi_1", status: "succeeded" },
 };
 
-function open() {
-  const onClose = vi.fn<(unsettled: Offer | null) => void>();
+function open(returnUrl?: string) {
+  const onClose = vi.fn<(unsettled: Unsettled | null) => void>();
   const onChanged = vi.fn();
   return {
     onClose,
     onChanged,
-    ...show(<SubscriptionUpgradeModal open onClose={onClose} onChanged={onChanged} />),
+    ...show(
+      <SubscriptionUpgradeModal
+        open
+        onClose={onClose}
+        onChanged={onChanged}
+        returnUrl={returnUrl}
+      />,
+    ),
   };
 }
 
@@ -174,14 +181,15 @@ describe("choosing a plan", () => {
     expect(screen.queryByRole("radio")).toBeNull();
   });
 
-  test("of one that is owed for leads to the portal", async () => {
-    wire({
+  test("of one that is owed for leads to the portal, and from there to where it should", async () => {
+    const asked = wire({
       [SUBSCRIPTION]: given.PAST_DUE,
       "POST /api/payments/create-portal-session": { sessionUrl: "https://portal.example/1" },
     });
-    const { user, navigate } = open();
+    const { user, navigate } = open("https://app.example/account");
     await user.click(await button("Settle it now"));
     await waitFor(() => expect(navigate).toHaveBeenCalledWith("https://portal.example/1"));
+    expect(asked.at(-1)?.body).toEqual({ returnUrl: "https://app.example/account" });
   });
 });
 
@@ -346,6 +354,31 @@ describe("paying", () => {
     expect(onClose).not.toHaveBeenCalled();
     act(() => void dispatchEvent(new MessageEvent("message", { data: "3ds-complete" })));
     expect(await screen.findByText(/Your free trial of General runs/)).toBeInTheDocument();
+  });
+
+  test("names to the bank this page, without what an earlier return has left in it", async () => {
+    wire({ ...STRIPE, [SUBSCRIPTION]: inTurn(given.NONE, given.TRIALING), [SUBSCRIBE]: BEGUN });
+    history.replaceState(null, "", "/?redirect_status=failed");
+    const asked: unknown[] = [];
+    const stripe = (key: string) => {
+      const made = window.Stripe?.(key) ?? null;
+      const { confirmSetup } = made as unknown as { confirmSetup: (options: object) => object };
+      Object.assign(made ?? {}, {
+        confirmSetup: (options: { confirmParams: object }) => {
+          asked.push(options.confirmParams);
+          return confirmSetup(options);
+        },
+      });
+      return Promise.resolve(made);
+    };
+    try {
+      const { user } = show(<SubscriptionUpgradeModal open onClose={vi.fn()} />, { stripe });
+      await pay(user);
+      await screen.findByText(/Your free trial of General runs/);
+      expect(asked).toEqual([{ return_url: "http://localhost:8000/" }]);
+    } finally {
+      history.replaceState(null, "", "/");
+    }
   });
 
   test("with a question that was not answered says so", async () => {
@@ -651,14 +684,14 @@ describe("changing the plan", () => {
   });
 
   test("with a saved card that is declined offers to update it", async () => {
-    wire({
+    const asked = wire({
       ...changing(),
       [`PATCH ${CHANGE}`]: refuse(
         given.problem(402, "card-declined", { declineCode: "expired_card" }),
       ),
       "POST /api/payments/create-portal-session": { sessionUrl: "https://portal.example/1" },
     });
-    const { user, navigate } = open();
+    const { user, navigate } = open("https://app.example/account");
     await change(user);
     const alert = await screen.findByRole("alert");
     expect(alert).toHaveTextContent("Your card was declined");
@@ -666,6 +699,7 @@ describe("changing the plan", () => {
     await expectAccessible();
     await user.click(await button("Update card"));
     await waitFor(() => expect(navigate).toHaveBeenCalledWith("https://portal.example/1"));
+    expect(asked.at(-1)?.body).toEqual({ returnUrl: "https://app.example/account" });
   });
 
   test("with a card that wants its holder asks the bank's question, and goes on", async () => {
@@ -807,18 +841,43 @@ describe("waiting for the server", () => {
   test("goes on where the dialog is closed meanwhile: nothing is bought a second time", async () => {
     let known: object = given.ACTIVE;
     wire({ ...accepted, [SUBSCRIPTION]: () => known });
-    const { user } = show(<SubscriptionManagement />);
+    const changed = vi.fn();
+    const { user } = show(<SubscriptionManagement onChanged={changed} />);
     await user.click(await button("Change plan"));
     await change(user);
     await screen.findByText(/We’re waiting for the confirmation/);
     await user.click(await button("Close"));
     expect(await screen.findByText("Confirming your purchase…")).toBeInTheDocument();
     expect(screen.queryByRole("button", { name: "Change plan" })).toBeNull();
+    expect(changed).not.toHaveBeenCalled();
     known = given.ORGANIZER;
     expect(
       await screen.findByText(/Your purchase is confirmed/, {}, { timeout: 5000 }),
     ).toBeInTheDocument();
     expect(screen.getByText("Event Organizer")).toBeInTheDocument();
+    expect(changed).toHaveBeenCalledExactlyOnceWith(given.ORGANIZER);
+  });
+
+  test("where the dialog is closed over what Stripe has said nothing about, claims nothing", async () => {
+    wire({
+      ...STRIPE,
+      [SUBSCRIPTION]: inTurn(given.NONE, given.NONE, given.INCOMPLETE),
+      [SUBSCRIBE]: BEGUN,
+      [`POST ${SETUP}/confirm`]: unreachable,
+    });
+    const { user } = show(<SubscriptionManagement />);
+    await user.click(await button("Choose a plan"));
+    await pay(user);
+    await screen.findByText("Not confirmed yet");
+    vi.useFakeTimers({ shouldAdvanceTime: true });
+    fireEvent.click(await button("Close"));
+    expect(await screen.findByText(/finding out whether it worked/)).toBeInTheDocument();
+    await act(() => vi.advanceTimersByTimeAsync(31_000));
+    expect(await screen.findByText("We don’t know whether that worked")).toBeInTheDocument();
+    expect(screen.queryByText(/nothing you need to do|don’t need to do/)).toBeNull();
+    expect(await button("Finish payment")).toBeInTheDocument();
+    expect(await button("Check again")).toBeInTheDocument();
+    await expectAccessible();
   });
 
   test("of what Stripe has said nothing about ends in just that, and may be repeated", async () => {
@@ -863,6 +922,10 @@ describe("waiting for the server", () => {
     await change(user);
     await waitFor(() => expect(onSessionExpired).toHaveBeenCalledOnce());
     expect(to(asked, "GET", "/api/payments/subscription")).toHaveLength(2);
+    // What was paid for is not told as never done.
+    const dialog = screen.getByRole("dialog");
+    expect(dialog).toHaveTextContent("Sign in again to go on. Stripe has accepted it");
+    expect(dialog).not.toHaveTextContent("Nothing was changed");
   });
 
   test("survives a lost connection, and says that nothing has to be entered again", async () => {

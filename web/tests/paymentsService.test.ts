@@ -327,6 +327,18 @@ describe("patience", () => {
     expect(seen).toEqual({ requests: 1, failed: true });
   });
 
+  test("is not spent on a pause after which there would be none left", async () => {
+    vi.useFakeTimers();
+    const answer = () => refuse(problem(503, "try-again"), { "Retry-After": "5" });
+    const payments = createPaymentsService({
+      fetch: () => new Promise((resolve) => setTimeout(() => resolve(answer()), 27_000)),
+    });
+    let told: unknown;
+    payments.createSubscription("price_1").catch((error: unknown) => (told = error));
+    await vi.advanceTimersByTimeAsync(28_000);
+    expect(told).toMatchObject({ problem: "try-again", retryAfter: 5 });
+  });
+
   test("is short and not tried again where somebody looks again anyway", async () => {
     vi.useFakeTimers();
     const { seen, payments } = deaf();

@@ -65,7 +65,11 @@ export function App({ returned }: { returned: Returned }) {
                 type="button"
                 className={css.quiet}
                 onClick={() =>
-                  void signOut().then(() => setState({ name: "signed out", expired: false }))
+                  void signOut().then(() => {
+                    // Whoever signs in next did not come back from anywhere.
+                    setBack({});
+                    setState({ name: "signed out", expired: false });
+                  })
                 }
               >
                 Sign out

@@ -36,11 +36,11 @@ export function retrying(
     const repeatable = request.method === "GET" || request.headers.has(KEY);
     const until = performance.now() + limit;
     for (let attempt = 0; ; attempt += 1) {
-      const left = until - performance.now();
-      const mayRepeat = (wait: number) => repeatable && attempt < attempts && wait < left;
+      const left = () => until - performance.now();
+      const mayRepeat = (wait: number) => repeatable && attempt < attempts && wait < left();
       const backoff = FIRST_PAUSE * 2 ** attempt * (0.75 + Math.random() / 2);
       try {
-        const response = await fetch(limited(request, left));
+        const response = await fetch(limited(request, left()));
         const wait = await pauseBefore(response, backoff);
         if (wait === null || !mayRepeat(wait)) {
           return response;
@@ -51,7 +51,7 @@ export function retrying(
           throw error;
         }
         // Without a network there is nothing to wait for: the page says so instead.
-        if (!mayRepeat(backoff) || until <= performance.now() || !navigator.onLine) {
+        if (!mayRepeat(backoff) || !navigator.onLine) {
           throw new ConnectionError("the payments service cannot be reached", {
             cause: error,
           });

@@ -11,6 +11,7 @@ import { LoadFailure, useOnline, useReportExpiry } from "./parts/failures";
 import { useFormat } from "./parts/format";
 import { Notice } from "./parts/Notice";
 import type { Offer } from "./parts/offers";
+import { withoutQuery } from "./parts/openPortal";
 import { useConfig } from "./parts/resources";
 import { Skeleton } from "./parts/Skeleton";
 import { Terms } from "./parts/Terms";
@@ -22,7 +23,10 @@ export interface PaymentMethodFormProps {
   offer: Offer;
   /** The length of the free trial; 0 where there is none and the first payment is due today. */
   trialDays: number;
-  /** Where a bank that wants a page of its own sends the buyer back to; this page if not given. */
+  /**
+   * Where a bank that wants a page of its own sends the buyer back to; this page, without its query,
+   * if not given.
+   */
   returnUrl?: string | undefined;
   /** Stripe has taken the card. The subscription counts once the server knows: wait for that. */
   onConfirmed: (begun: SubscriptionBegun) => void;
@@ -150,7 +154,7 @@ function Form({
     const confirmation = {
       elements,
       clientSecret: begun.clientSecret,
-      confirmParams: { return_url: returnUrl ?? location.href },
+      confirmParams: { return_url: returnUrl ?? withoutQuery(location.href) },
       redirect: "if_required" as const,
     };
     const confirmed = trial

@@ -47,9 +47,11 @@ export function StripeProvider({
 }: StripeProviderProps) {
   const preferred = usePreferredScheme();
   const colorScheme = appearance === "auto" ? preferred : appearance;
+  // It keeps the keys of what is undecided, so that it has to outlast every other property.
+  const payments = useMemo(() => service ?? createPaymentsService(), [service]);
   const context = useMemo<PaymentsContext>(
     () => ({
-      service: service ?? createPaymentsService(),
+      service: payments,
       loadStripe: stripeLoader(stripe),
       locale,
       colorScheme,
@@ -57,7 +59,7 @@ export function StripeProvider({
       now,
       navigate,
     }),
-    [service, stripe, locale, colorScheme, plans, now, navigate],
+    [payments, stripe, locale, colorScheme, plans, now, navigate],
   );
   const expired = useRef(onSessionExpired);
   useEffect(() => {

@@ -23,7 +23,7 @@ import {
 } from "./parts/failures";
 import { useFormat } from "./parts/format";
 import { Notice } from "./parts/Notice";
-import { canBuy, isRunning, type Offer, offersOf } from "./parts/offers";
+import { canBuy, isRunning, offersOf, type Unsettled } from "./parts/offers";
 import { useOpenPortal } from "./parts/openPortal";
 import { useConfig, useConfirmed, useSubscription } from "./parts/resources";
 import type { Returned } from "./parts/returned";
@@ -57,7 +57,7 @@ export function SubscriptionManagement({
 }: SubscriptionManagementProps) {
   const subscription = useSubscription();
   const confirmed = useConfirmed();
-  const { found, again, waitFor, dismiss } = useReturn(returned);
+  const { found, again, waitFor, dismiss } = useReturn(returned, onChanged);
   const online = useOnline();
   const [open, setOpen] = useState<Open>(null);
   const [said, setSaid] = useState<string | null>(null);
@@ -67,7 +67,11 @@ export function SubscriptionManagement({
   const { date } = useFormat();
   const shown = found.state === "confirming" ? undefined : subscription.data;
   // Who has paid is not asked to choose a plan, however long it takes to arrive.
-  const awaited = found.state === "late" && shown !== undefined && canBuy(shown);
+  const awaited =
+    (found.state === "late" || found.state === "failed") &&
+    found.accepted &&
+    shown !== undefined &&
+    canBuy(shown);
 
   async function take(news: Subscription, message: string) {
     await confirmed(news);
@@ -83,11 +87,10 @@ export function SubscriptionManagement({
     setOpen(what);
   }
 
-  function closePlans(unsettled: Offer | null) {
+  function closePlans(unsettled: Unsettled | null) {
     setOpen(null);
-    if (unsettled === null) {
-      subscription.reload();
-    } else {
+    subscription.reload();
+    if (unsettled !== null) {
       waitFor(unsettled);
     }
   }
@@ -195,7 +198,9 @@ function ReturnNotice({
       return (
         <>
           <Notice tone="info" title="Confirming your purchase…">
-            This usually takes a few seconds. You don’t need to do anything.
+            {found.accepted
+              ? "This usually takes a few seconds. You don’t need to do anything."
+              : "We’re finding out whether it worked. This usually takes a few seconds."}
           </Notice>
           <Skeleton label="" lines={["medium", "tall"]} />
         </>
@@ -203,7 +208,16 @@ function ReturnNotice({
     case "confirmed":
       return <Notice tone="success" title="Thank you! Your purchase is confirmed." />;
     case "late":
-      return (
+      return !found.accepted ? (
+        <Notice
+          tone="warning"
+          title="We don’t know whether that worked"
+          actions={<Button onClick={onAgain}>Check again</Button>}
+        >
+          Stripe has not said what became of it, and nothing has arrived here yet. Check again in a
+          minute, or repeat it: you will not be charged twice.
+        </Notice>
+      ) : (
         <Notice
           tone="info"
           title="Your purchase is not confirmed yet"

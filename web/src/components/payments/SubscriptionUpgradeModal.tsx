@@ -9,7 +9,14 @@ import { explain, type Explanation } from "./parts/explain";
 import { LoadFailure, OfflineNotice, useReportExpiry } from "./parts/failures";
 import { useFormat } from "./parts/format";
 import { Notice } from "./parts/Notice";
-import { canBuy, hasArrived, isRunning, type Offer, offersOf } from "./parts/offers";
+import {
+  canBuy,
+  hasArrived,
+  isRunning,
+  type Offer,
+  offersOf,
+  type Unsettled,
+} from "./parts/offers";
 import { useLeaving, useOpenPortal, withoutQuery, withQuery } from "./parts/openPortal";
 import { PlanChooser } from "./parts/PlanChooser";
 import { useConfig, useConfirmed, useSubscription } from "./parts/resources";
@@ -21,8 +28,8 @@ import css from "./SubscriptionUpgradeModal.module.css";
 
 export interface SubscriptionUpgradeModalProps {
   open: boolean;
-  /** It is to be closed. `unsettled` was bought or changed to, and the server is yet to know. */
-  onClose: (unsettled: Offer | null) => void;
+  /** It is to be closed; with what is still to be waited for. */
+  onClose: (unsettled: Unsettled | null) => void;
   /** The server has confirmed a purchase or a change. */
   onChanged?: ((subscription: Subscription) => void) | undefined;
   /** Where Stripe sends the buyer back to; this page, without its query, if not given. */
@@ -39,15 +46,9 @@ type Step =
   | { name: "choose" }
   | { name: "pay"; offer: Offer }
   | { name: "review"; offer: Offer; subscription: Subscription & { id: string } }
-  | ({ name: "settling" | "late" } & Awaited)
-  | ({ name: "unknown"; error: unknown } & Awaited)
+  | ({ name: "settling" | "late" } & Unsettled)
+  | ({ name: "unknown"; error: unknown } & Unsettled)
   | { name: "done"; subscription: Subscription };
-
-/** What the server is to know of; whether Stripe has said that it took it, or nothing at all. */
-interface Awaited {
-  offer: Offer;
-  accepted: boolean;
-}
 
 const TITLES: Record<Step["name"], string> = {
   choose: "Choose your plan",
@@ -68,24 +69,24 @@ function OpenModal({ onClose, onChanged, returnUrl }: Omit<SubscriptionUpgradeMo
   const [busy, setBusy] = useState(false);
   const choose = useCallback(() => setStep({ name: "choose" }), []);
 
-  const unsettled = "accepted" in step ? step.offer : null;
+  const unsettled = "accepted" in step ? { offer: step.offer, accepted: step.accepted } : null;
   const close = () => onClose(unsettled);
   useReportExpiry(step.name === "unknown" ? step.error : null);
 
   /** Waits until the server knows of the offer that was bought or changed to. */
-  async function arrive(awaited: Awaited) {
-    setStep({ name: "settling", ...awaited });
+  async function arrive({ offer, accepted }: Unsettled) {
+    setStep({ name: "settling", offer, accepted });
     try {
-      const arrived = await settle(hasArrived(awaited.offer));
+      const arrived = await settle(hasArrived(offer));
       if (arrived === null) {
-        setStep({ name: "late", ...awaited });
+        setStep({ name: "late", offer, accepted });
         return;
       }
       await confirmed(arrived);
       setStep({ name: "done", subscription: arrived });
       onChanged?.(arrived);
     } catch (error) {
-      setStep({ name: "unknown", ...awaited, error });
+      setStep({ name: "unknown", offer, accepted, error });
     }
   }
 
@@ -165,6 +166,7 @@ function OpenModal({ onClose, onChanged, returnUrl }: Omit<SubscriptionUpgradeMo
             config={config.data}
             subscription={subscription.data}
             trialDays={trialDays}
+            returnUrl={returnUrl}
             onClose={close}
             onChosen={(offer, running) =>
               setStep(
@@ -194,6 +196,7 @@ function OpenModal({ onClose, onChanged, returnUrl }: Omit<SubscriptionUpgradeMo
           <ChangeReview
             subscription={step.subscription}
             offer={step.offer}
+            returnUrl={returnUrl}
             onBusy={setBusy}
             onBack={choose}
             onChanged={() => void arrive({ offer: step.offer, accepted: true })}
@@ -223,12 +226,13 @@ interface ChooseProps {
   config: Config;
   subscription: Subscription;
   trialDays: number;
+  returnUrl: string | undefined;
   onClose: () => void;
   onChosen: (offer: Offer, running: (Subscription & { id: string }) | null) => void;
 }
 
-function Choose({ config, subscription, trialDays, onClose, onChosen }: ChooseProps) {
-  const portal = useOpenPortal();
+function Choose({ config, subscription, trialDays, returnUrl, onClose, onChosen }: ChooseProps) {
+  const portal = useOpenPortal(returnUrl);
   const offers = offersOf(config);
   const buying = canBuy(subscription);
   const current = buying ? null : (subscription.priceId ?? null);

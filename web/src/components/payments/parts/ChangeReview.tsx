@@ -19,6 +19,8 @@ import { perInterval } from "./Terms";
 interface ChangeReviewProps {
   subscription: Subscription & { id: string };
   offer: Offer;
+  /** Where Stripe's portal comes back to. */
+  returnUrl: string | undefined;
   onBack: () => void;
   onBusy: (busy: boolean) => void;
   /** Stripe has made the change; the server is still to hear of it. */
@@ -33,6 +35,7 @@ interface ChangeReviewProps {
 export function ChangeReview({
   subscription,
   offer,
+  returnUrl,
   onBack,
   onBusy,
   onChanged,
@@ -44,7 +47,7 @@ export function ChangeReview({
   const textOf = usePlanText();
   const config = useConfig();
   const online = useOnline();
-  const portal = useOpenPortal();
+  const portal = useOpenPortal(returnUrl);
   // What was worked out when this was last open is not what it comes to now.
   const [opened] = useState(() => crypto.randomUUID());
   const [round, setRound] = useState(0);

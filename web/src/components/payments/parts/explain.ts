@@ -34,7 +34,8 @@ export function explain(error: unknown): Explanation {
   if (error instanceof SessionExpiredError) {
     return {
       title: "Your session has ended",
-      advice: "Sign in again to go on. Nothing was changed.",
+      // An earlier attempt, or Stripe itself, may have changed something.
+      advice: "Sign in again to go on.",
       remedy: "sign-in",
     };
   }

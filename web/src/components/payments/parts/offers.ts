@@ -9,6 +9,13 @@ export interface Offer {
   currency: string;
 }
 
+/** What was bought or changed to, and the server is yet to know. */
+export interface Unsettled {
+  offer: Offer;
+  /** Whether Stripe has said that it took it; if not, nobody knows whether it has. */
+  accepted: boolean;
+}
+
 /** Everything that is for sale. */
 export function offersOf(config: Config): Offer[] {
   return config.plans.flatMap(({ plan, prices }) =>

@@ -13,7 +13,7 @@ const PAUSES = [500, 1000, 1000, 2000, 2000, 3000, 4000, 5000];
  * Waits until the server itself says what is waited for: what a browser was told by Stripe counts
  * only once it has arrived there. Resolves to null where that takes half a minute since `begun`
  * (of `performance.now`; now if not given), or when the component is gone; rejects where the last
- * look failed, and at once where the session has ended.
+ * look that came to an end failed, and at once where the session has ended.
  */
 export function useSettle(): (
   arrived: (subscription: Subscription) => boolean,
@@ -34,9 +34,10 @@ export function useSettle(): (
       const timer = setTimeout(stop, begun + PATIENCE - performance.now());
       const left = gone.current.signal;
       left.addEventListener("abort", stop);
+      const over = () => limit.signal.aborted || left.aborted;
       let failure: Error | null = null;
       try {
-        for (let look = 0; !limit.signal.aborted && !left.aborted; look += 1) {
+        for (let look = 0; !over(); look += 1) {
           try {
             const subscription = await service.lookAtSubscription(limit.signal);
             failure = null;
@@ -47,7 +48,10 @@ export function useSettle(): (
             if (error instanceof SessionExpiredError) {
               throw error;
             }
-            failure = error instanceof Error ? error : new Error(String(error));
+            // A look that was cut short by our own limit says nothing of the connection.
+            if (!over()) {
+              failure = error instanceof Error ? error : new Error(String(error));
+            }
           }
           await sleep(PAUSES[Math.min(look, PAUSES.length - 1)] ?? 0, limit.signal);
         }
