@@ -204,6 +204,13 @@ def test_the_service_is_not_the_owner_of_the_schema() -> None:
     assert f"CREATE ROLE {user('api')} LOGIN" in FILE["services"]["role"]["command"][1]
 
 
+def test_the_database_is_healthy_only_once_it_can_be_reached_from_elsewhere() -> None:
+    """On its socket it answers before, while the official image sets it up."""
+    program, *options = FILE["services"]["postgres"]["healthcheck"]["test"][1:]
+    assert program == "pg_isready"
+    assert options[options.index("-h") + 1] == "127.0.0.1"
+
+
 def test_what_stays_comes_back_with_what_it_has_kept() -> None:
     for name, service in FILE["services"].items():
         once = name in ("migrate", "role")
