@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import jwt
@@ -25,10 +25,11 @@ import pytest
 from sandbox.stripe.server import StripeSandbox
 from tests.documents import DOCUMENTS, LIVE, MAKE, ROOT, commands_of, of_this_month, run_by
 from tests.end_to_end.service import deliver
-from tests.stripe_payloads import START, event
+from tests.stripe_payloads import START, event, subscription
 
 PATIENCE = 120.0  # seconds for one command
 STAYING = re.compile(r"payments (serve|api|worker)\b")
+AFTER_RESTORE = "payments republish --after-restore"
 
 
 def told(test: str) -> list[str]:
@@ -111,6 +112,7 @@ async def test_what_operators_are_told_works(
         "TOKEN": jwt.encode(claims, environment["JWT_SECRET"], algorithm="HS256"),
     }
     ports = {port: str(free_port()) for port in ("8000", "8001", "8002")}
+    begun = subscription("sub_1", status="trialing", user_id=UUID(claims["sub"]), customer="cus_1")
     # What cannot be read is given up at once, as operators meet it.
     dead = event("customer.subscription.created", {"object": "subscription"}, created=START)
 
@@ -129,10 +131,11 @@ async def test_what_operators_are_told_works(
                 _, listing = await shell("payments events list --state dead", given, tmp_path)
 
     async with staying(here(serve), given, tmp_path) as address:
+        await deliver(address, [event("customer.subscription.created", begun, created=START)])
         await deliver(address, [dead])
         await is_given_up()
         for command in commands:
-            if command == serve:
+            if command in (serve, AFTER_RESTORE):
                 continue
             if "events discard" in command:
                 await is_given_up()  # again, for it was replayed
@@ -141,6 +144,13 @@ async def test_what_operators_are_told_works(
                     continue
             status, output = await shell(here(command), given, tmp_path)
             assert status == 0, f"`{command}`: {output}"
+        # A worker is alive, and it would tell something else under numbers that are left out.
+        status, output = await shell(AFTER_RESTORE, given, tmp_path)
+        assert status == 1, output
+        assert "a worker is alive" in output
+    status, output = await shell(AFTER_RESTORE, given, tmp_path)
+    assert status == 0, output
+    assert output.startswith("1 snapshots will be published"), output
 
 
 async def test_what_developers_are_told_works(tmp_path: Path) -> None:
