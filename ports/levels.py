@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-# No more than so many are counted, or counting would take the longest when there is most to do.
+# No more of each state are counted, or counting would take the longest when there is most to do.
 # How old the oldest is does not suffer from it.
 MOST_COUNTED: Final = 10_000
 
@@ -43,7 +43,7 @@ class Levels(Protocol):
     """Reads levels. Each may raise StorageUnavailable, after a few seconds at the latest."""
 
     async def backlog(self) -> Backlog:
-        """What is under way now; quick at any size of the tables."""
+        """What is under way now; quick at any size of the tables, but for what is postponed."""
         ...
 
     async def population(self) -> Population:

@@ -12,6 +12,7 @@ from adapters.postgres.engine import storage_errors
 from adapters.postgres.inbox import STATE
 from adapters.postgres.tables import (
     PENDING,
+    SET_ASIDE,
     duplicate_subscriptions,
     outbox_events,
     stripe_webhook_events,
@@ -40,22 +41,17 @@ def _age(row: sa.Subquery) -> sa.ColumnElement[float]:
     return sa.func.coalesce(_seconds_since(row.c.created_at), 0.0).label("s")
 
 
-# Each reads the first rows of an index and no more, however many there are. What was given up is
-# in no index of its own: it is old, so it is among the oldest that are not processed.
-_under_way = (
-    sa.select(STATE.label("state"), _inbox.created_at)
-    .where(sa.text(PENDING))
+# Read in the order of an index, and no more of it than is counted. As a claim does, it passes over
+# what is postponed.
+_pending = (
+    sa.select(_inbox.created_at)
+    .where(sa.text(f"{PENDING} AND NOT ({SET_ASIDE})"))
     .order_by(_inbox.seq)
     .limit(MOST_COUNTED)
     .subquery()
 )
-_unprocessed = (
-    sa.select(_inbox.outcome.label("state"), _inbox.created_at)
-    .where(sa.not_(_inbox.processed))
-    .order_by(_inbox.processed, _inbox.created_at)
-    .limit(MOST_COUNTED)
-    .subquery()
-)
+# All of it, so that no state hides another: it has an index of its own, and is little.
+_set_aside = sa.select(STATE.label("state"), _inbox.created_at).where(sa.text(SET_ASIDE)).subquery()
 _unpublished = (
     sa.select(_outbox.created_at)
     .where(_outbox.published_at.is_(None), _outbox.unrouted_at.is_(None))
@@ -64,12 +60,12 @@ _unpublished = (
     .subquery()
 )
 _INBOX: Final = sa.union_all(
-    sa.select(_under_way.c.state, sa.func.count().label("n"), _age(_under_way)).group_by(
-        _under_way.c.state
-    ),
-    sa.select(_unprocessed.c.state, sa.func.count().label("n"), _age(_unprocessed))
-    .where(_unprocessed.c.state == str(State.DEAD))
-    .group_by(_unprocessed.c.state),
+    sa.select(
+        sa.literal(str(State.PENDING)).label("state"), sa.func.count().label("n"), _age(_pending)
+    ).having(sa.func.count() > 0),
+    sa.select(
+        _set_aside.c.state, sa.func.least(sa.func.count(), MOST_COUNTED), _age(_set_aside)
+    ).group_by(_set_aside.c.state),
 )
 _OUTBOX: Final = sa.select(sa.func.count().label("n"), _age(_unpublished))
 _SUBSCRIPTIONS: Final = sa.select(

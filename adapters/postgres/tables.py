@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP, UUID
 
 SCHEMA: Final = "payments"
 # The migration that this release needs. Ids have four digits: a later one is the greater text.
-REVISION: Final = "0009"
+REVISION: Final = "0010"
 
 metadata = sa.MetaData(schema=SCHEMA)
 
@@ -62,6 +62,10 @@ stripe_customers = sa.Table(
 
 # A webhook is pending until it is processed or given up as dead.
 PENDING: Final = "NOT processed AND outcome IS NULL"
+# Neither done with nor simply next: held, tried again or given up.
+SET_ASIDE: Final = (
+    "NOT processed AND (outcome IS NOT NULL OR attempt_count > 0 OR waiting_for IS NOT NULL)"
+)
 
 stripe_webhook_events = sa.Table(
     "stripe_webhook_events",
@@ -105,6 +109,12 @@ stripe_webhook_events = sa.Table(
         "ix_stripe_webhook_events_waiting_for",
         "waiting_for",
         postgresql_where=sa.text("waiting_for IS NOT NULL"),
+    ),
+    # What is set aside is few among many that are pending; see levels.py.
+    sa.Index(
+        "ix_stripe_webhook_events_set_aside",
+        "created_at",
+        postgresql_where=sa.text(SET_ASIDE),
     ),
     # What may have to be erased, in the order in which its time comes; see retention.py.
     sa.Index(

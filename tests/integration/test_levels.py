@@ -165,6 +165,33 @@ async def test_with_a_huge_backlog_no_more_is_read_and_the_oldest_is_told_as_it_
     assert backlog.outbox.oldest == pytest.approx(49_999, abs=30)
 
 
+async def test_no_state_hides_another_however_many_of_it_are_older(
+    engine: AsyncEngine, bystander: asyncpg.Connection
+) -> None:
+    await bystander.execute(
+        "INSERT INTO payments.stripe_webhook_events (event_id, event_type, ordering_key, partition,"
+        " stripe_created_at, traceparent, created_at, attempt_count, waiting_for, next_attempt_at)"
+        " SELECT 'evt_' || n, 'invoice.paid', 'k', 1, now(), '', now() - interval '1 day',"
+        " n % 2, CASE n % 2 WHEN 0 THEN 'sub_1' END, now() + interval '1 hour'"
+        " FROM generate_series(1, $1::int) AS n",
+        2 * MOST_COUNTED + 2,
+    )
+    minute = timedelta(minutes=1)
+    await _webhook(bystander, 2 * minute)
+    await _webhook(bystander, 5 * minute, outcome="dead", attempt_count=1)
+
+    inbox = (await PostgresLevels(engine).backlog()).inbox
+
+    assert {state: waiting.count for state, waiting in inbox.items()} == {
+        State.PENDING: 1,
+        State.RETRYING: MOST_COUNTED,
+        State.HELD: MOST_COUNTED,
+        State.DEAD: 1,
+    }
+    assert inbox[State.PENDING].oldest / 60 == pytest.approx(2, abs=0.5)
+    assert inbox[State.DEAD].oldest / 60 == pytest.approx(5, abs=0.5)
+
+
 async def _rows_read(engine: AsyncEngine, database: asyncpg.Connection) -> int:
     async with engine.connect() as connection:
         await connection.execute(sa.text("SELECT pg_stat_force_next_flush()"))
