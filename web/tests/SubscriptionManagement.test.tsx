@@ -314,6 +314,7 @@ describe("canceling", () => {
     const dialog = within(screen.getByRole("alertdialog"));
     await user.click(dialog.getByRole("button", { name: "Cancel subscription" }));
     await button("Resume subscription");
+    await waitFor(() => expect(screen.queryByRole("alertdialog")).toBeNull());
     expect(screen.getByRole("heading", { name: "Subscription" })).toHaveFocus();
   });
 
