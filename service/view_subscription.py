@@ -16,7 +16,7 @@ from ports.unit_of_work import UnitOfWork
 
 
 class NextCharge(msgspec.Struct, rename="camel", frozen=True):
-    """What is charged next, in minor currency units; null where the price is no longer sold."""
+    """What is charged next, in minor currency units; null where the price is not known."""
 
     at: datetime
     amount: int | None

@@ -162,7 +162,7 @@ async def test_whoever_bought_at_the_old_price_keeps_plan_and_price(
         seen = (await user("GET", "/subscription")).json()
 
     assert (seen["plan"], seen["priceId"]) == ("general", "price_general_monthly")
-    assert seen["nextCharge"]["amount"] is None
+    assert seen["nextCharge"]["amount"] == 1000
 
 
 @pytest.mark.usefixtures("stripe_api")
