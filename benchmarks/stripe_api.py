@@ -66,6 +66,7 @@ class _Answering:
             writer.close()
 
     def _answer(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Each kind of server has its own."""
         raise NotImplementedError
 
 

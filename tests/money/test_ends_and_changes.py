@@ -110,7 +110,8 @@ async def test_an_end_and_a_change_at_once_leave_nothing_to_be_paid(till: Till, 
     assert len(outcomes) > 1
 
 
-async def test_what_was_begun_elsewhere_while_it_ended_is_given_up(till: Till) -> None:
+async def changed_elsewhere_at_the_end(till: Till) -> tuple[Somebody, Subscriber]:
+    """A subscriber whose plan somebody else begins to change just before the end is asked for."""
     user = await till.subscriber(GENERAL, card=WARY_CARD)
     subscriber = await at(user)
     [subscription] = till.subscriptions(user)
@@ -122,6 +123,11 @@ async def test_what_was_begun_elsewhere_while_it_ended_is_given_up(till: Till) -
     }
     elsewhere = partial(till.stripe.v1.subscriptions.update_async, subscription["id"], change)
     till.wire.before("DELETE", SUBSCRIPTION, elsewhere)
+    return user, subscriber
+
+
+async def test_what_was_begun_elsewhere_while_it_ended_is_given_up(till: Till) -> None:
+    user, subscriber = await changed_elsewhere_at_the_end(till)
 
     answer = await subscriber.cancel(immediately=True)
 
@@ -134,17 +140,7 @@ async def test_an_end_that_was_made_is_told_though_what_is_owed_cannot_be_given_
     till: Till, logged: list[MutableMapping[str, Any]]
 ) -> None:
     """Another request has the invoice in hand: Stripe answers that it is locked."""
-    user = await till.subscriber(GENERAL, card=WARY_CARD)
-    subscriber = await at(user)
-    [subscription] = till.subscriptions(user)
-    [item] = subscription["items"]["data"]
-    change: SubscriptionUpdateParams = {
-        "items": [{"id": item["id"], "price": till.price(ORGANIZER)}],
-        "proration_behavior": "always_invoice",
-        "payment_behavior": "pending_if_incomplete",
-    }
-    elsewhere = partial(till.stripe.v1.subscriptions.update_async, subscription["id"], change)
-    till.wire.before("DELETE", SUBSCRIPTION, elsewhere)
+    _, subscriber = await changed_elsewhere_at_the_end(till)
     till.sandbox.control.add_fault(
         "/v1/invoices/{id}/void", status=429, code="lock_timeout", times=TRIES
     )
