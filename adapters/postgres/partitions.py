@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.postgres.engine import storage_errors
+from adapters.postgres.stalled import end_stalled_sessions
 from adapters.postgres.tables import worker_partitions, workers
 from ports.partitions import PARTITIONS, Share
 
@@ -49,6 +50,7 @@ class PostgresPartitions:
             async with self._engine.begin() as connection:
                 epoch = await self._sign_of_life(connection)
             async with self._engine.begin() as connection:
+                await end_stalled_sessions(connection, self._lease_seconds)
                 self._share = await self._fair_share(connection, epoch)
         return self._share != before
 

@@ -112,6 +112,7 @@ class StripeSandbox:
         config = uvicorn.Config(
             self.app,
             log_level="warning",
+            log_config=None,  # how its host logs is not for it to say
             lifespan="off",
             access_log=False,
             ws="none",

@@ -10,20 +10,20 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import engine as postgres_engine
 from adapters.postgres import listening as postgres_listening
 from adapters.postgres.engine import create_engine
 from adapters.postgres.health import PostgresHealth
-from adapters.postgres.inbox import PostgresIntake
+from adapters.postgres.inbox import PostgresInbox, PostgresIntake
 from adapters.postgres.partitions import PostgresPartitions
 from adapters.postgres.tables import REVISION
 from adapters.postgres.unit_of_work import PostgresUnitOfWork
 from adapters.postgres.wakeups import PostgresWakeups
 from ports.inbox import Outcome, Processed
-from ports.partitions import LeaseLost
+from ports.partitions import PARTITIONS, LeaseLost
 from ports.unit_of_work import ConcurrentChange, StorageUnavailable
 from ports.wakeups import Stage
 from tests.examples import customer, message, webhook
@@ -314,6 +314,35 @@ async def test_a_stalled_worker_whose_session_the_server_ended_commits_nothing_a
     async with PostgresUnitOfWork(engine) as uow:
         with pytest.raises(LeaseLost):
             await uow.inbox.claim(stalled.held(), limit=1)
+
+
+async def test_a_worker_that_stalls_in_the_midst_of_a_statement_holds_nothing_up(
+    engine: AsyncEngine,
+) -> None:
+    """Its session counts as active, so no timeout of the server's ends it."""
+    stalled = PostgresPartitions(engine, lease_seconds=0)
+    await stalled.renew()
+    successor = PostgresPartitions(engine, lease_seconds=0.05)
+    async with engine.connect() as connection:
+        await PostgresInbox(connection).claim(stalled.held(), limit=1)
+        session = (await connection.get_raw_connection()).driver_connection
+        assert session is not None
+        await session.prepare("SELECT 1")  # and then it is frozen
+        async with asyncio.timeout(PATIENCE):
+            while len(successor.held().partitions) < PARTITIONS:
+                await successor.renew()
+        with pytest.raises(DBAPIError):
+            await connection.commit()
+
+
+async def test_a_session_that_is_between_two_statements_is_left_to_the_server(
+    engine: AsyncEngine,
+) -> None:
+    async with PostgresUnitOfWork(engine) as uow:
+        await uow.customers.save([customer(USER)])
+        await PostgresPartitions(engine, lease_seconds=0).renew()
+        await uow.commit()
+    assert await is_linked(engine)
 
 
 async def test_partitions_are_given_back_only_after_the_batch_that_relies_on_them(
