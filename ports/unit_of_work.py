@@ -55,5 +55,5 @@ class UnitOfWork(Protocol):
     ) -> None: ...
 
     async def commit(self) -> None:
-        """Make it durable."""
+        """Make it durable. It is over by that: its repositories are gone."""
         ...

@@ -318,13 +318,17 @@ class Container(containers.DeclarativeContainer):
         required_scope=providers.Callable(required_scope, settings),
     )
     intake: providers.Provider[Intake] = providers.Singleton(PostgresIntake, engine)
-    unit_of_work: providers.Provider[UnitOfWork] = providers.Factory(PostgresUnitOfWork, engine)
+    # Once for all units of work: making such an engine takes longer than a statement.
+    autocommitting_engine = providers.Singleton(autocommitting, engine)
+    unit_of_work: providers.Provider[UnitOfWork] = providers.Factory(
+        PostgresUnitOfWork, autocommitting_engine
+    )
     users_unit_of_work: providers.Provider[UnitOfWork] = providers.Factory(
-        PostgresUnitOfWork, users_engine
+        PostgresUnitOfWork, providers.Singleton(autocommitting, users_engine)
     )
     # Each statement for itself: what the relay claims it need not hold, and marks may come apart.
     single_statements: providers.Provider[UnitOfWork] = providers.Factory(
-        PostgresUnitOfWork, providers.Singleton(autocommitting, engine)
+        PostgresUnitOfWork, autocommitting_engine, atomic=False
     )
     partitions: providers.Provider[Partitions] = providers.Singleton(PostgresPartitions, engine)
     wakeups: providers.Provider[Wakeups] = providers.Singleton(PostgresWakeups, engine)

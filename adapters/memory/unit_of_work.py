@@ -54,3 +54,5 @@ class MemoryUnitOfWork:
         """Make it visible to others; it lasts as long as the store."""
         assert self._transaction is not None, "the unit of work was not entered"
         self._transaction.commit()
+        del self.customers, self.subscriptions, self.trials, self.paid_invoices
+        del self.inbox, self.outbox, self.duplicates

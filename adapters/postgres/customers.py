@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.postgres.arrays import insert_arrays
+from adapters.postgres.statements import Statement
 from adapters.postgres.tables import stripe_customers as t
 from domain.customer import Customer
 
@@ -39,8 +40,8 @@ class PostgresCustomers:
         """Every link with one of these references, and every current link of these users."""
         if not customer_refs and not user_ids:
             return []
-        rows = await self._connection.execute(
-            _FIND, {"references": list(customer_refs), "users": list(user_ids)}
+        rows = await _FIND.rows(
+            self._connection, {"references": list(customer_refs), "users": list(user_ids)}
         )
         return [Customer(*row) for row in rows]
 
@@ -70,7 +71,7 @@ class PostgresCustomers:
             "contact_as_of": [customer.as_of for customer in rows],
             "retired_at": [customer.retired_at for customer in rows],
         }
-        await self._connection.execute(_UPSERT, columns)
+        await _UPSERT.rows(self._connection, columns)
 
 
 # In the order of Customer's fields.
@@ -84,10 +85,12 @@ _COLUMNS: Final = (
     "contact_as_of",
     "retired_at",
 )
-_FIND: Final = sa.text(
-    f"SELECT {', '.join(_COLUMNS)} FROM {t.fullname}"
-    " WHERE stripe_customer_id = ANY(CAST(:references AS text[]))"
-    " OR (user_id = ANY(CAST(:users AS uuid[])) AND retired_at IS NULL)"
+_FIND: Final = Statement(
+    sa.text(
+        f"SELECT {', '.join(_COLUMNS)} FROM {t.fullname}"
+        " WHERE stripe_customer_id = ANY(CAST(:references AS text[]))"
+        " OR (user_id = ANY(CAST(:users AS uuid[])) AND retired_at IS NULL)"
+    )
 )
 _IS_NEWEST: Final = (
     "coalesce(excluded.contact_as_of, '-infinity') >= coalesce(old.contact_as_of, '-infinity')"

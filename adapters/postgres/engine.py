@@ -10,7 +10,7 @@ from typing import Final
 import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -30,7 +30,8 @@ _CONNECT_TIMEOUT: Final = 5.0
 # (PostgreSQL: Appendix A). Everything else is the server's or the operator's to mend.
 _DATA_EXCEPTION: Final = "22"
 _INTEGRITY_VIOLATION: Final = "23"
-_READ_ONLY: Final = "25006"
+READ_ONLY: Final = "25006"
+_ONE_CUSTOMER_PER_USER: Final = "ix_stripe_customers_user_id"
 _TAKES_NO_WRITES: Final = (
     "the database takes no writes: does DATABASE_URL lead to a standby, or is its disk full?"
 )
@@ -88,15 +89,14 @@ def create_engine(
 
 def _leave_what_takes_no_writes(context: ExceptionContext) -> None:
     """After a failover a connection may lead to what has become a standby, and would for ever."""
-    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
         context.is_disconnect = True
 
 
 def autocommitting(engine: AsyncEngine) -> AsyncEngine:
-    """The same connections, on which every statement is a transaction of its own.
-
-    Beginning and ending one would be two more round trips, each as long as the statement.
-    """
+    """The same connections, on which SQLAlchemy begins no transactions."""
+    if engine.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        return engine
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
@@ -107,17 +107,15 @@ def storage_errors() -> Iterator[None]:
         yield
     except (StorageUnavailable, ConcurrentChange, asyncio.CancelledError):
         raise
-    except IntegrityError as error:
-        if "ix_stripe_customers_user_id" in str(error.orig):
-            raise ConcurrentChange("the user was linked to another customer meanwhile") from error
+    except DBAPIError as error:  # what went through SQLAlchemy; what did not is the driver's own
+        if ours := _as_ours(error.orig and error.orig.__cause__):
+            raise ours from error
         raise
-    except DBAPIError as error:
-        if sqlstate(error)[:2] in (_DATA_EXCEPTION, _INTEGRITY_VIOLATION):
-            raise
-        if isinstance(error.orig and error.orig.__cause__, asyncpg.DataError):
-            raise  # refused before it was sent
-        raise StorageUnavailable(_explain(error)) from error
-    except (OSError, TimeoutError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError) as e:
+    except asyncpg.PostgresError as error:
+        if ours := _as_ours(error):
+            raise ours from error
+        raise
+    except (OSError, TimeoutError, PoolTimeout, asyncpg.InterfaceError) as e:
         raise StorageUnavailable(_unreachable(e)) from e
 
 
@@ -126,13 +124,26 @@ def sqlstate(error: DBAPIError) -> str:
     return getattr(error.orig, "sqlstate", None) or ""
 
 
-def _explain(error: DBAPIError) -> str:
-    match sqlstate(error):
+def _as_ours(error: BaseException | None) -> StorageUnavailable | ConcurrentChange | None:
+    """What the driver's error means to whoever asked; None where the data is at fault."""
+    if not isinstance(error, asyncpg.PostgresError):
+        return StorageUnavailable(_unreachable(error))
+    if getattr(error, "constraint_name", None) == _ONE_CUSTOMER_PER_USER:
+        return ConcurrentChange("the user was linked to another customer meanwhile")
+    # One that was refused before it was sent has the class of its kind.
+    code = error.sqlstate or ""
+    if code[:2] in (_DATA_EXCEPTION, _INTEGRITY_VIOLATION):
+        return None
+    return StorageUnavailable(_explain(error, code))
+
+
+def _explain(error: asyncpg.PostgresError, code: str) -> str:
+    match code:
         case "42P01" | "42703" | "3F000":
             return "the schema is missing or older than this release: run `payments migrate`"
         case "42501":
             return "the role of DATABASE_URL lacks a privilege on the schema payments: grant it"
-        case code if code == _READ_ONLY:
+        case code if code == READ_ONLY:
             return _TAKES_NO_WRITES
         case "3D000":
             return "the database that DATABASE_URL names does not exist: create it"
@@ -143,14 +154,13 @@ def _explain(error: DBAPIError) -> str:
         case "28000" | "28P01":
             return "the server refuses the user or the password of DATABASE_URL: correct them"
         case "":
-            refused = error.orig and error.orig.__cause__
-            if isinstance(refused, asyncpg.exceptions.TargetServerAttributeNotMatched):
-                return _TAKES_NO_WRITES
-            return _unreachable(error.orig)
-        case code:
+            return _unreachable(error)
+        case _:
             return f"the database refused with SQLSTATE {code}"
 
 
 def _unreachable(error: BaseException | None) -> str:
+    if isinstance(error, asyncpg.exceptions.TargetServerAttributeNotMatched):
+        return _TAKES_NO_WRITES
     kind = type(error).__name__
     return f"the database of DATABASE_URL cannot be reached ({kind}): is it up, is the host right?"

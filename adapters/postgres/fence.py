@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from adapters.postgres.statements import Statement
 from adapters.postgres.tables import workers
 from ports.partitions import LeaseLost, Share
 
@@ -16,7 +17,7 @@ from ports.partitions import LeaseLost, Share
 SHARE_IS_HELD: Final = f"SELECT FROM {workers.fullname} WHERE id = :worker AND epoch = :epoch"
 HOLD_SHARE: Final = f"held AS MATERIALIZED ({SHARE_IS_HELD} FOR KEY SHARE)"
 
-_HOLD: Final = sa.text(f"WITH {HOLD_SHARE} SELECT EXISTS (SELECT FROM held)")
+_HOLD: Final = Statement(sa.text(f"WITH {HOLD_SHARE} SELECT EXISTS (SELECT FROM held)"))
 
 
 def holder(share: Share) -> dict[str, UUID | int]:
@@ -29,7 +30,7 @@ async def hold_share(connection: AsyncConnection, share: Share) -> None:
 
     For claims that found nothing, which may be for want of the share. Raises LeaseLost.
     """
-    if not await connection.scalar(_HOLD, holder(share)):
+    if not await _HOLD.value(connection, holder(share)):
         raise LeaseLost(
             "this worker was presumed dead or gave partitions back: what it held goes to others"
         )

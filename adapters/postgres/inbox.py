@@ -10,11 +10,12 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.postgres.arrays import insert_arrays, unnest
-from adapters.postgres.engine import autocommitting, storage_errors
+from adapters.postgres.arrays import insertion, unnest
+from adapters.postgres.engine import storage_errors
 from adapters.postgres.fence import HOLD_SHARE, hold_share, holder
 from adapters.postgres.group_commit import GroupCommit
 from adapters.postgres.settlements import CHANNEL as SETTLED_CHANNEL
+from adapters.postgres.statements import Statement, connect
 from adapters.postgres.tables import PENDING
 from adapters.postgres.tables import stripe_webhook_events as t
 from ports.inbox import (
@@ -60,52 +61,63 @@ _SETTLED: Final = (
 # cannot be a deadlock. The first of several with one id stays first.
 _IN_ORDER: Final = attrgetter("ordering_key", "created", "event_type", "event_id")
 # The notification is part of the transaction: the worker hears of a row when it can see it.
-_RECORD: Final = sa.text(
-    f"WITH written AS ({insert_arrays(t, _RECORDED, 'ON CONFLICT (event_id) DO NOTHING')}"
-    " RETURNING event_id)"
-    f" SELECT array_agg(event_id), pg_notify('{Stage.INBOX}', '') FROM written HAVING count(*) > 0"
+_RECORD: Final = Statement(
+    sa.text(
+        f"WITH written AS ({insertion(t, _RECORDED, 'ON CONFLICT (event_id) DO NOTHING')}"
+        " RETURNING event_id)"
+        f" SELECT array_agg(event_id), pg_notify('{Stage.INBOX}', '') FROM written"
+        " HAVING count(*) > 0"
+    )
 )
 # In the order of ClaimedWebhook's fields. The size of a payload is read without reading the
 # payload, and the rows come in order already, so the sum costs next to nothing.
-_CLAIM: Final = sa.text(
-    f"WITH {HOLD_SHARE} SELECT id, event_id, event_type, ordering_key, livemode, payload,"
-    " traceparent, age, attempt_count FROM (SELECT due.*,"
-    " sum(octet_length(payload)) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS bytes FROM ("
-    "SELECT id, event_id, event_type, ordering_key, livemode, payload, traceparent,"
-    f" now() - created_at AS age, attempt_count, seq FROM {t.fullname}"
-    f" WHERE {PENDING} AND (next_attempt_at IS NULL OR next_attempt_at <= now())"
-    " AND partition = ANY(CAST(:partitions AS smallint[]))"
-    " AND ordering_key <> ALL(CAST(:excluding AS text[]))"
-    " AND EXISTS (SELECT FROM held)"
-    " ORDER BY seq LIMIT :limit) AS due) AS summed"
-    f" WHERE bytes - octet_length(payload) < {LARGEST_CLAIM}"
+_CLAIM: Final = Statement(
+    sa.text(
+        f"WITH {HOLD_SHARE} SELECT id, event_id, event_type, ordering_key, livemode, payload,"
+        " traceparent, age, attempt_count FROM (SELECT due.*,"
+        " sum(octet_length(payload)) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS bytes FROM ("
+        "SELECT id, event_id, event_type, ordering_key, livemode, payload, traceparent,"
+        f" now() - created_at AS age, attempt_count, seq FROM {t.fullname}"
+        f" WHERE {PENDING} AND (next_attempt_at IS NULL OR next_attempt_at <= now())"
+        " AND partition = ANY(CAST(:partitions AS smallint[]))"
+        " AND ordering_key <> ALL(CAST(:excluding AS text[]))"
+        " AND EXISTS (SELECT FROM held)"
+        " ORDER BY seq LIMIT :limit) AS due) AS summed"
+        f" WHERE bytes - octet_length(payload) < {LARGEST_CLAIM}"
+    )
 )
-_NEXT_DUE: Final = sa.text(
-    f"SELECT min(next_attempt_at) - now() FROM {t.fullname} WHERE {PENDING}"
-    " AND partition = ANY(CAST(:partitions AS smallint[]))"
-    " AND ordering_key <> ALL(CAST(:excluding AS text[]))"
+_NEXT_DUE: Final = Statement(
+    sa.text(
+        f"SELECT min(next_attempt_at) - now() FROM {t.fullname} WHERE {PENDING}"
+        " AND partition = ANY(CAST(:partitions AS smallint[]))"
+        " AND ordering_key <> ALL(CAST(:excluding AS text[]))"
+    )
 )
 # Still pending, in words that no index answers to: with old statistics the planner believes that
 # next to nothing is pending, and would look through the whole backlog instead of up a few hundred
 # ids. Whoever waits for a webhook of our own making hears of it with the commit.
-_SETTLE: Final = sa.text(
-    f"WITH settled AS (UPDATE {t.fullname} AS e"
-    " SET processed = new.processed, outcome = new.outcome,"
-    " error_message = left(new.error_message, 2000),"
-    " attempt_count = e.attempt_count + new.attempt_count,"
-    " next_attempt_at = now() + new.delay, waiting_for = new.waiting_for,"
-    " processed_at = CASE WHEN new.processed THEN now() END, updated_at = now()"
-    f" FROM {unnest(t, _SETTLED, delay='interval')} WHERE e.id = new.id"
-    " AND CASE WHEN e.processed THEN false ELSE e.outcome IS NULL END"
-    " RETURNING e.event_id, e.outcome)"
-    f" SELECT pg_notify('{SETTLED_CHANNEL}', event_id) FROM settled"
-    f" WHERE outcome IS NOT NULL AND event_id LIKE '{OWN_EVENT}%'"
+_SETTLE: Final = Statement(
+    sa.text(
+        f"WITH settled AS (UPDATE {t.fullname} AS e"
+        " SET processed = new.processed, outcome = new.outcome,"
+        " error_message = left(new.error_message, 2000),"
+        " attempt_count = e.attempt_count + new.attempt_count,"
+        " next_attempt_at = now() + new.delay, waiting_for = new.waiting_for,"
+        " processed_at = CASE WHEN new.processed THEN now() END, updated_at = now()"
+        f" FROM {unnest(t, _SETTLED, delay='interval')} WHERE e.id = new.id"
+        " AND CASE WHEN e.processed THEN false ELSE e.outcome IS NULL END"
+        " RETURNING e.event_id, e.outcome)"
+        f" SELECT pg_notify('{SETTLED_CHANNEL}', event_id) FROM settled"
+        f" WHERE outcome IS NOT NULL AND event_id LIKE '{OWN_EVENT}%'"
+    )
 )
 # What waits may be another worker's, in another partition.
-_WAKE: Final = sa.text(
-    f"WITH woken AS (UPDATE {t.fullname} SET waiting_for = NULL, next_attempt_at = now()"
-    " WHERE waiting_for = ANY(CAST(:keys AS text[])) RETURNING id)"
-    f" SELECT pg_notify('{Stage.INBOX}', '') FROM woken LIMIT 1"
+_WAKE: Final = Statement(
+    sa.text(
+        f"WITH woken AS (UPDATE {t.fullname} SET waiting_for = NULL, next_attempt_at = now()"
+        " WHERE waiting_for = ANY(CAST(:keys AS text[])) RETURNING id)"
+        f" SELECT pg_notify('{Stage.INBOX}', '') FROM woken LIMIT 1"
+    )
 )
 STATE: Final = sa.func.coalesce(
     t.c.outcome,
@@ -121,7 +133,7 @@ class PostgresIntake:
     """The receiving end. All requests of a process share its commits."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = autocommitting(engine)
+        self._engine = engine
         self._commits = GroupCommit(self._write, lambda webhook: len(webhook.payload))
 
     async def record(self, webhook: ReceivedWebhook) -> bool:
@@ -146,8 +158,11 @@ class PostgresIntake:
             "traceparent": [webhook.traceparent for webhook in rows],
         }
         with storage_errors():
-            async with self._engine.connect() as connection:
-                new = set(await connection.scalar(_RECORD, columns) or ())
+            connection = await connect(self._engine)
+            try:
+                new = set(await _RECORD.value(connection, columns) or ())
+            finally:
+                await connection.close()
         results = []
         for webhook in webhooks:  # the first of several with one id is the new one
             results.append(webhook.event_id in new)
@@ -165,8 +180,8 @@ class PostgresInbox:
         self, share: Share, *, limit: int, excluding: Collection[str] = ()
     ) -> Sequence[ClaimedWebhook]:
         """The oldest webhooks of this share that are due. Raises LeaseLost."""
-        found = await self._connection.execute(
-            _CLAIM,
+        found = await _CLAIM.rows(
+            self._connection,
             {
                 **holder(share),
                 "partitions": sorted(share.partitions),
@@ -184,16 +199,17 @@ class PostgresInbox:
         if verdicts:
             names = (*_SETTLED, "delay")
             columns = zip(*map(_settled, verdicts), strict=True)
-            await self._connection.execute(_SETTLE, dict(zip(names, columns, strict=True)))
+            await _SETTLE.rows(self._connection, dict(zip(names, columns, strict=True)))
 
     async def wake_waiting(self, keys: Collection[str]) -> None:
         """Make due what waits for one of these keys."""
-        await self._connection.execute(_WAKE, {"keys": list(keys)})
+        await _WAKE.rows(self._connection, {"keys": list(keys)})
 
     async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> timedelta | None:
         """How long until the first of this share that was postponed is due; None without any."""
-        left: timedelta | None = await self._connection.scalar(
-            _NEXT_DUE, {"partitions": sorted(share.partitions), "excluding": list(excluding)}
+        left: timedelta | None = await _NEXT_DUE.value(
+            self._connection,
+            {"partitions": sorted(share.partitions), "excluding": list(excluding)},
         )
         return None if left is None else max(left, timedelta(0))
 

@@ -10,12 +10,15 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.postgres.arrays import insert_arrays
+from adapters.postgres.statements import Statement
 from adapters.postgres.tables import paid_invoices, trial_redemptions
 
 _REDEEM: Final = insert_arrays(trial_redemptions, ["user_id"], "ON CONFLICT DO NOTHING")
-_KNOWN: Final = sa.text(
-    f"SELECT stripe_invoice_id FROM {paid_invoices.fullname}"
-    " WHERE stripe_invoice_id = ANY(CAST(:references AS text[]))"
+_KNOWN: Final = Statement(
+    sa.text(
+        f"SELECT stripe_invoice_id FROM {paid_invoices.fullname}"
+        " WHERE stripe_invoice_id = ANY(CAST(:references AS text[]))"
+    )
 )
 _ADD: Final = insert_arrays(paid_invoices, ["stripe_invoice_id"], "ON CONFLICT DO NOTHING")
 
@@ -30,7 +33,7 @@ class PostgresTrialLedger:
         """Note that these users have had their trial; noting it again changes nothing."""
         if user_ids:
             # Sorted, so that two workers lock the rows in one order.
-            await self._connection.execute(_REDEEM, {"user_id": sorted(user_ids)})
+            await _REDEEM.rows(self._connection, {"user_id": sorted(user_ids)})
 
     async def redeemed(self, user_id: UUID) -> bool:
         """Whether this user has had a trial."""
@@ -50,9 +53,10 @@ class PostgresPaidInvoices:
         """Those of these invoices that were told of already."""
         if not invoice_refs:
             return set()
-        return set(await self._connection.scalars(_KNOWN, {"references": list(invoice_refs)}))
+        rows = await _KNOWN.rows(self._connection, {"references": list(invoice_refs)})
+        return {row[0] for row in rows}
 
     async def add(self, invoice_refs: Collection[str]) -> None:
         """Note that these were told of; noting it again changes nothing."""
         if invoice_refs:
-            await self._connection.execute(_ADD, {"stripe_invoice_id": sorted(invoice_refs)})
+            await _ADD.rows(self._connection, {"stripe_invoice_id": sorted(invoice_refs)})

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.postgres.arrays import unnest
 from adapters.postgres.fence import SHARE_IS_HELD, hold_share, holder
+from adapters.postgres.statements import Statement
 from adapters.postgres.tables import outbox_events as t
 from ports.outbox import Message
 from ports.partitions import Share, partition_of
@@ -33,30 +34,38 @@ _NUMBER: Final = (
     "CASE WHEN new.version > 0 THEN new.version ELSE (SELECT LEAST(min(o.version), 0) - 1"
     f" FROM {t.fullname} o WHERE o.subscription_id = new.subscription_id) END"
 )
-_ADD: Final = sa.text(
-    f"WITH written AS (INSERT INTO {t.fullname} ({', '.join(_ADDED)})"
-    f" SELECT {', '.join(_NUMBER if name == 'version' else name for name in _ADDED)}"
-    f" FROM {unnest(t, _ADDED)}"
-    " RETURNING id)"
-    f" SELECT pg_notify('{Stage.OUTBOX}', '') FROM written WHERE :wake LIMIT 1"
+_ADD: Final = Statement(
+    sa.text(
+        f"WITH written AS (INSERT INTO {t.fullname} ({', '.join(_ADDED)})"
+        f" SELECT {', '.join(_NUMBER if name == 'version' else name for name in _ADDED)}"
+        f" FROM {unnest(t, _ADDED)}"
+        " RETURNING id)"
+        f" SELECT pg_notify('{Stage.OUTBOX}', '') FROM written WHERE :wake LIMIT 1"
+    )
 )
 # In the order of Message's fields.
-_CLAIM: Final = sa.text(
-    "SELECT id, subscription_id, ordering_key, GREATEST(version, 0) AS version, type, body,"
-    " must_be_routed"
-    f" FROM {t.fullname} WHERE published_at IS NULL AND unrouted_at IS NULL"
-    " AND partition = ANY(CAST(:partitions AS smallint[]))"
-    " AND subscription_id <> ALL(CAST(:excluding AS uuid[]))"
-    f" AND EXISTS ({SHARE_IS_HELD})"
-    " ORDER BY seq LIMIT :limit"
+_CLAIM: Final = Statement(
+    sa.text(
+        "SELECT id, subscription_id, ordering_key, GREATEST(version, 0) AS version, type, body,"
+        " must_be_routed"
+        f" FROM {t.fullname} WHERE published_at IS NULL AND unrouted_at IS NULL"
+        " AND partition = ANY(CAST(:partitions AS smallint[]))"
+        " AND subscription_id <> ALL(CAST(:excluding AS uuid[]))"
+        f" AND EXISTS ({SHARE_IS_HELD})"
+        " ORDER BY seq LIMIT :limit"
+    )
 )
-_MARK_PUBLISHED: Final = sa.text(
-    f"UPDATE {t.fullname} SET published_at = :at WHERE id = ANY(CAST(:ids AS uuid[]))"
-    " AND published_at IS NULL AND unrouted_at IS NULL"
+_MARK_PUBLISHED: Final = Statement(
+    sa.text(
+        f"UPDATE {t.fullname} SET published_at = :at WHERE id = ANY(CAST(:ids AS uuid[]))"
+        " AND published_at IS NULL AND unrouted_at IS NULL"
+    )
 )
-_MARK_UNROUTED: Final = sa.text(
-    f"UPDATE {t.fullname} SET unrouted_at = :at WHERE id = ANY(CAST(:ids AS uuid[]))"
-    " AND published_at IS NULL AND unrouted_at IS NULL"
+_MARK_UNROUTED: Final = Statement(
+    sa.text(
+        f"UPDATE {t.fullname} SET unrouted_at = :at WHERE id = ANY(CAST(:ids AS uuid[]))"
+        " AND published_at IS NULL AND unrouted_at IS NULL"
+    )
 )
 
 
@@ -80,14 +89,14 @@ class PostgresOutbox:
             "partition": [partition_of(message.ordering_key) for message in messages],
             "must_be_routed": [message.must_be_routed for message in messages],
         }
-        await self._connection.execute(_ADD, columns | {"wake": wake})
+        await _ADD.rows(self._connection, columns | {"wake": wake})
 
     async def claim(
         self, share: Share, *, limit: int, excluding: Collection[UUID] = ()
     ) -> Sequence[Message]:
         """The oldest unpublished messages of this share, in order. Raises LeaseLost."""
-        found = await self._connection.execute(
-            _CLAIM,
+        found = await _CLAIM.rows(
+            self._connection,
             {
                 **holder(share),
                 "partitions": sorted(share.partitions),
@@ -109,7 +118,7 @@ class PostgresOutbox:
         await self._mark(_MARK_UNROUTED, message_ids, at)
 
     async def _mark(
-        self, statement: sa.TextClause, message_ids: Collection[UUID], at: datetime
+        self, statement: Statement, message_ids: Collection[UUID], at: datetime
     ) -> None:
         if message_ids:
-            await self._connection.execute(statement, {"ids": list(message_ids), "at": at})
+            await statement.rows(self._connection, {"ids": list(message_ids), "at": at})

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.postgres.arrays import insert_arrays
+from adapters.postgres.statements import Statement
 from adapters.postgres.tables import subscriptions as t
 from domain.events import SubscriptionSnapshot
 from domain.subscription import Snapshot, Status, Subscription
@@ -34,7 +35,7 @@ class PostgresSubscriptions:
         """The subscriptions with these references; unknown references are left out."""
         if not subscription_refs:
             return []
-        rows = await self._connection.execute(_FIND, {"references": list(subscription_refs)})
+        rows = await _FOUND.rows(self._connection, {"references": list(subscription_refs)})
         return [_read(*row) for row in rows]
 
     async def of_user(self, user_id: UUID) -> Sequence[Subscription]:
@@ -99,7 +100,7 @@ class PostgresSubscriptions:
     async def save(self, subscriptions: Sequence[Subscription]) -> None:
         """Insert or update by reference. The caller holds the lease of their partitions."""
         if subscriptions:
-            await self._connection.execute(_UPSERT, _write(subscriptions))
+            await _UPSERT.rows(self._connection, _write(subscriptions))
 
 
 # In the order of the fields of Subscription, then of Snapshot. What was told goes past SQLAlchemy's
@@ -127,6 +128,7 @@ _READ: Final = (
 _FIND: Final = sa.select(*_READ).where(
     t.c.stripe_subscription_id == sa.any_(sa.bindparam("references", type_=sa.ARRAY(sa.Text)))
 )
+_FOUND: Final = Statement(_FIND)
 
 
 def _read(

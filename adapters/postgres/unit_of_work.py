@@ -8,9 +8,10 @@ from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from adapters.postgres import statements
 from adapters.postgres.customers import PostgresCustomers
 from adapters.postgres.duplicates import PostgresDuplicates
-from adapters.postgres.engine import storage_errors
+from adapters.postgres.engine import autocommitting, storage_errors
 from adapters.postgres.inbox import PostgresInbox
 from adapters.postgres.ledgers import PostgresPaidInvoices, PostgresTrialLedger
 from adapters.postgres.outbox import PostgresOutbox
@@ -19,7 +20,11 @@ from ports.unit_of_work import StorageUnavailable
 
 
 class PostgresUnitOfWork:
-    """Rolls back unless committed."""
+    """Rolls back unless committed. The transaction is the driver's: for SQLAlchemy, which shares
+    its connection, every statement seems to be one of its own.
+
+    One that is not `atomic` is no transaction: each of its statements is.
+    """
 
     customers: PostgresCustomers
     subscriptions: PostgresSubscriptions
@@ -29,13 +34,20 @@ class PostgresUnitOfWork:
     outbox: PostgresOutbox
     duplicates: PostgresDuplicates
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: AsyncEngine, *, atomic: bool = True) -> None:
+        self._engine = autocommitting(engine)
+        self._atomic = atomic
         self._connection: AsyncConnection | None = None
 
     async def __aenter__(self) -> Self:
         with storage_errors():
-            connection = await self._engine.connect()
+            connection = await statements.connect(self._engine)
+            if self._atomic:
+                try:
+                    await statements.begin(connection)
+                except BaseException:
+                    await connection.close()
+                    raise
         self._connection = connection
         self.customers = PostgresCustomers(connection)
         self.subscriptions = PostgresSubscriptions(connection)
@@ -56,7 +68,10 @@ class PostgresUnitOfWork:
         connection, self._connection = self._connection, None
         # A session that is gone was rolled back by that; what was raised inside matters more.
         with contextlib.suppress(StorageUnavailable), storage_errors():
-            await connection.close()  # which rolls back what was not committed
+            try:
+                await statements.roll_back(connection)
+            finally:
+                await connection.close()
         with storage_errors():
             if exc is not None:
                 raise exc
@@ -64,4 +79,7 @@ class PostgresUnitOfWork:
     async def commit(self) -> None:
         """Make it durable."""
         assert self._connection is not None, "the unit of work was not entered"
-        await self._connection.commit()
+        if self._atomic:
+            await statements.commit(self._connection)
+        del self.customers, self.subscriptions, self.trials, self.paid_invoices
+        del self.inbox, self.outbox, self.duplicates

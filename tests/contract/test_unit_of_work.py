@@ -95,7 +95,8 @@ async def test_what_comes_after_the_commit_needs_another_one(storage: Storage) -
     async with storage.unit_of_work() as uow:
         await uow.paid_invoices.add(["in_1"])
         await uow.commit()
-        await uow.paid_invoices.add(["in_2"])
+        with pytest.raises(AttributeError, match="paid_invoices"):
+            await uow.paid_invoices.add(["in_2"])
 
     async with storage.unit_of_work() as uow:
         assert await uow.paid_invoices.known(["in_1", "in_2"]) == {"in_1"}

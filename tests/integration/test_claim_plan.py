@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -11,6 +10,7 @@ import pytest
 
 from adapters.postgres import inbox, outbox
 from adapters.postgres.migrate import upgrade
+from adapters.postgres.statements import Statement
 from ports.partitions import PARTITIONS
 
 
@@ -50,14 +50,11 @@ _MESSAGES = """
 """
 
 
-async def plan_of(database: asyncpg.Connection, statement: str, **values: str) -> str:
+async def plan_of(database: asyncpg.Connection, statement: Statement, **values: str) -> str:
     """Give the plan of a statement of the adapters with these values (as SQL)."""
-    names = list(values)
-    numbered = re.sub(r":(\w+)", lambda match: f"${names.index(match[1]) + 1}", statement)
-    await database.execute(f"PREPARE claim AS {numbered}")
-    plan = await database.fetchval(
-        f"EXPLAIN (FORMAT JSON) EXECUTE claim({', '.join(values.values())})"
-    )
+    await database.execute(f"PREPARE claim AS {statement.sql}")
+    arguments = ", ".join(values[name] for name in statement.names)
+    plan = await database.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE claim({arguments})")
     await database.execute("DEALLOCATE claim")
     return json.dumps(json.loads(plan), indent=1)
 
@@ -72,7 +69,7 @@ async def test_a_claim_reads_the_index_of_what_is_pending_in_its_order(
 
     webhooks = await plan_of(
         database,
-        inbox._CLAIM.text,
+        inbox._CLAIM,
         **HOLDER,
         partitions=partitions,
         excluding="'{}'",
@@ -80,7 +77,7 @@ async def test_a_claim_reads_the_index_of_what_is_pending_in_its_order(
     )
     messages = await plan_of(
         database,
-        outbox._CLAIM.text,
+        outbox._CLAIM,
         **HOLDER,
         partitions=partitions,
         excluding="'{}'",
@@ -104,12 +101,12 @@ async def test_what_a_batch_writes_is_found_by_indexes_however_long_the_history(
 
     woken = await plan_of(
         database,
-        inbox._WAKE.text,
+        inbox._WAKE,
         keys=keys,
     )
     settled = await plan_of(
         database,
-        inbox._SETTLE.text,
+        inbox._SETTLE,
         id=ids,
         processed=column.format("true"),
         outcome=column.format("'applied'::text"),

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import group_commit
@@ -342,6 +341,6 @@ async def test_an_unwritable_webhooks_error_says_what_is_wrong_with_it(
     engine: AsyncEngine,
 ) -> None:
     unwritable = webhook("x" * 256, payload=b"alice@example.com", ordering_key="cus_alice")
-    with pytest.raises(DBAPIError, match="too long") as raised:
+    with pytest.raises(asyncpg.DataError, match="too long") as raised:
         await PostgresIntake(engine).record(unwritable)
     assert "alice" not in str(raised.value)

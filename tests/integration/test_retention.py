@@ -14,6 +14,7 @@ from adapters.postgres.inbox import PostgresIntake
 from adapters.postgres.migrate import upgrade
 from adapters.postgres.partitions import PostgresPartitions
 from adapters.postgres.retention import ERASE, FORGET, REMOVE, PostgresRetention
+from adapters.postgres.statements import Statement
 from adapters.postgres.unit_of_work import PostgresUnitOfWork
 from domain.subscription import Subscription
 from ports.idempotency import Answer, Begun, KeyedRequest
@@ -359,7 +360,7 @@ async def test_the_oldest_are_found_by_an_index_however_much_is_kept(
             " now() - (20000 - n) * interval '1 minute' FROM generate_series(1, 20000) AS n;"
             "ANALYZE"
         )
-        plan = await plan_of(connection, statement.text, age="interval '1 day'", limit="500")
+        plan = await plan_of(connection, Statement(statement), age="interval '1 day'", limit="500")
     finally:
         await connection.close()
 

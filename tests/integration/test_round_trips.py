@@ -2,11 +2,14 @@
 that.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from asyncpg.connection import LoggedQuery
 from dependency_injector import providers
 
 from adapters.memory.event_publisher import MemoryEventPublisher
@@ -50,6 +53,9 @@ async def container(migrated_url: str) -> AsyncIterator[Container]:
     await container.engine().dispose()
 
 
+_TRANSACTION = ("BEGIN", "COMMIT")
+
+
 async def receive(container: Container, one: Payload) -> None:
     request = signed(one, timestamp=int(time.time()))
     await container.receive_webhook()(request.body, request.header)
@@ -65,16 +71,24 @@ async def test_a_webhook_of_a_known_subscription_takes_one_statement_a_step(
 
     statements: list[str] = []
 
-    @sa.event.listens_for(container.engine().sync_engine, "before_cursor_execute")
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        statements.append(statement)
+    @sa.event.listens_for(container.engine().sync_engine, "checkout")
+    def listen(adapted: Any, *_: object) -> None:
+        adapted.driver_connection.remove_query_logger(note)
+        adapted.driver_connection.add_query_logger(note)
+
+    def note(said: LoggedQuery) -> None:
+        if said.query not in _TRANSACTION:
+            statements.append(said.query)
 
     changed = event(UPDATED, subscription(status="past_due"), created=START + 10)
     await receive(container, changed)
+    await asyncio.sleep(0)
     taken = len(statements)
     assert await container.process_inbox().run_once() == 1
+    await asyncio.sleep(0)
     worked_off = len(statements) - taken
     assert await container.relay_outbox().run_once() == 1
+    await asyncio.sleep(0)  # they are told of in the loop's next turn
     relayed = len(statements) - taken - worked_off
 
     # Written down; claimed, subscription and customer read, subscription, message and verdict

@@ -10,14 +10,13 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import engine as postgres_engine
 from adapters.postgres import listening as postgres_listening
 from adapters.postgres.engine import create_engine
 from adapters.postgres.health import PostgresHealth
-from adapters.postgres.inbox import PostgresInbox, PostgresIntake
+from adapters.postgres.inbox import PostgresIntake
 from adapters.postgres.partitions import PostgresPartitions
 from adapters.postgres.tables import REVISION
 from adapters.postgres.unit_of_work import PostgresUnitOfWork
@@ -42,6 +41,15 @@ async def link(engine: AsyncEngine, reference: str = "cus_1") -> None:
     async with PostgresUnitOfWork(engine) as uow:
         await uow.customers.save([customer(USER, reference)])
         await uow.commit()
+
+
+def session_of(uow: PostgresUnitOfWork) -> asyncpg.Connection:
+    connection = uow._connection
+    assert connection is not None
+    assert connection.sync_connection is not None
+    session = connection.sync_connection.connection.driver_connection
+    assert isinstance(session, asyncpg.Connection)
+    return session
 
 
 @pytest.fixture
@@ -283,7 +291,7 @@ async def test_what_contradicts_the_data_is_not_worth_repeating(engine: AsyncEng
         async with PostgresUnitOfWork(engine) as uow:
             await uow.outbox.add([message(version=1), message(version=1)])
 
-    with pytest.raises(IntegrityError):
+    with pytest.raises(asyncpg.UniqueViolationError):
         await add_twice()
 
 
@@ -323,16 +331,18 @@ async def test_a_worker_that_stalls_in_the_midst_of_a_statement_holds_nothing_up
     stalled = PostgresPartitions(engine, lease_seconds=0)
     await stalled.renew()
     successor = PostgresPartitions(engine, lease_seconds=0.05)
-    async with engine.connect() as connection:
-        await PostgresInbox(connection).claim(stalled.held(), limit=1)
-        session = (await connection.get_raw_connection()).driver_connection
-        assert session is not None
-        await session.prepare("SELECT 1")  # and then it is frozen
-        async with asyncio.timeout(PATIENCE):
-            while len(successor.held().partitions) < PARTITIONS:
-                await successor.renew()
-        with pytest.raises(DBAPIError):
-            await connection.commit()
+
+    async def stall() -> None:
+        async with PostgresUnitOfWork(engine) as uow:
+            await uow.inbox.claim(stalled.held(), limit=1)
+            await session_of(uow).prepare("SELECT 1")  # and then it is frozen
+            async with asyncio.timeout(PATIENCE):
+                while len(successor.held().partitions) < PARTITIONS:
+                    await successor.renew()
+            await uow.commit()
+
+    with pytest.raises(StorageUnavailable):
+        await stall()
 
 
 async def test_a_session_that_is_between_two_statements_is_left_to_the_server(
