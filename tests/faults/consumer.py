@@ -110,6 +110,15 @@ async def declare_queue(url: str, *, anew: bool = False) -> None:
         await _declare(channel)
 
 
+async def purge_queue(url: str) -> None:
+    """Throw away what is left of a test that failed: it is no other's failure."""
+    connection = await aio_pika.connect(url)
+    async with connection:
+        channel = await connection.channel()
+        queue = await _declare(channel)
+        await queue.purge()
+
+
 async def _declare(channel: AbstractChannel) -> AbstractQueue:
     exchange = await channel.declare_exchange(
         "payments.events", aio_pika.ExchangeType.TOPIC, durable=True

@@ -23,7 +23,7 @@ from tests.conftest import PASSWORD
 from tests.databases import as_role
 from tests.end_to_end.processes import Process, run, running
 from tests.faults import checker
-from tests.faults.consumer import Consumer
+from tests.faults.consumer import Consumer, purge_queue
 from tests.faults.stripe import Sender
 from tests.proxy import Proxy
 from tests.stripe_payloads import SECRET
@@ -146,6 +146,7 @@ async def living(
     """Run the service under load; when the block ends, everything is finished and checked."""
     name, role = await _create_database(postgres.url)
     owner_url = database_url(postgres, name)
+    await purge_queue(brokers[0].url)
     async with AsyncExitStack() as stack:
         stripe = stack.enter_context(run_stripe_stand_in())
         database = await stack.enter_async_context(Proxy(as_role(owner_url, role)))
