@@ -12,20 +12,13 @@ import sqlalchemy as sa
 from sqlalchemy import Dialect
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from adapters.postgres.statements import Statement
-
 _DIALECT: Dialect = PGDialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 
 
-def insert_arrays(table: sa.Table, columns: Sequence[str], then: str) -> Statement:
+def insert_arrays(table: sa.Table, columns: Sequence[str], then: str) -> str:
     """`INSERT INTO table … SELECT FROM unnest(:column, …)`, followed by `then`, in which `old` is
     the row that is there already.
     """
-    return Statement(sa.text(insertion(table, columns, then)))
-
-
-def insertion(table: sa.Table, columns: Sequence[str], then: str) -> str:
-    """The same as text, to be part of another statement."""
     return (
         f"INSERT INTO {table.fullname} AS old ({', '.join(columns)}) "
         f"SELECT {', '.join(columns)} FROM {unnest(table, columns)} {then}"

@@ -7,23 +7,23 @@ from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.postgres.arrays import insert_arrays
-from adapters.postgres.statements import Statement
+from adapters.postgres.session import Session
+from adapters.postgres.statements import Statement, Write
 from adapters.postgres.tables import stripe_customers as t
 from domain.customer import Customer
 
 
 class PostgresCustomers:
-    """The links, in the transaction of this connection."""
+    """The links, in the transaction of this session."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     async def reference_of(self, user_id: UUID) -> str | None:
         """The customer reference the user is linked to now, or None."""
-        reference: str | None = await self._connection.scalar(
+        reference: str | None = await self._session.scalar(
             sa.select(t.c.stripe_customer_id).where(
                 t.c.user_id == user_id, t.c.retired_at.is_(None)
             )
@@ -40,15 +40,15 @@ class PostgresCustomers:
         """Every link with one of these references, and every current link of these users."""
         if not customer_refs and not user_ids:
             return []
-        rows = await _FIND.rows(
-            self._connection, {"references": list(customer_refs), "users": list(user_ids)}
+        rows = await self._session.rows(
+            _FIND, {"references": list(customer_refs), "users": list(user_ids)}
         )
         return [Customer(*row) for row in rows]
 
     async def count_of(self, user_id: UUID) -> int:
         """How many customers the user was ever linked to, retired ones included."""
         return (
-            await self._connection.scalar(
+            await self._session.scalar(
                 sa.select(sa.func.count()).select_from(t).where(t.c.user_id == user_id)
             )
             or 0
@@ -71,7 +71,7 @@ class PostgresCustomers:
             "contact_as_of": [customer.as_of for customer in rows],
             "retired_at": [customer.retired_at for customer in rows],
         }
-        await _UPSERT.rows(self._connection, columns)
+        await self._session.later(_UPSERT, columns)
 
 
 # In the order of Customer's fields.
@@ -95,15 +95,18 @@ _FIND: Final = Statement(
 _IS_NEWEST: Final = (
     "coalesce(excluded.contact_as_of, '-infinity') >= coalesce(old.contact_as_of, '-infinity')"
 )
-_UPSERT: Final = insert_arrays(
-    t,
-    _COLUMNS,
-    "ON CONFLICT (stripe_customer_id) DO UPDATE SET"
-    " user_id = coalesce(old.user_id, excluded.user_id),"
-    f" email = CASE WHEN {_IS_NEWEST} THEN excluded.email ELSE old.email END,"
-    f" name = CASE WHEN {_IS_NEWEST} THEN excluded.name ELSE old.name END,"
-    " contact_as_of = greatest(old.contact_as_of, excluded.contact_as_of),"
-    " retired_at = least(old.retired_at, excluded.retired_at),"
-    " stripe_created_at = coalesce(old.stripe_created_at, excluded.stripe_created_at),"
-    " updated_at = now()",
+_UPSERT: Final = Write(
+    "saved_customers",
+    insert_arrays(
+        t,
+        _COLUMNS,
+        "ON CONFLICT (stripe_customer_id) DO UPDATE SET"
+        " user_id = coalesce(old.user_id, excluded.user_id),"
+        f" email = CASE WHEN {_IS_NEWEST} THEN excluded.email ELSE old.email END,"
+        f" name = CASE WHEN {_IS_NEWEST} THEN excluded.name ELSE old.name END,"
+        " contact_as_of = greatest(old.contact_as_of, excluded.contact_as_of),"
+        " retired_at = least(old.retired_at, excluded.retired_at),"
+        " stripe_created_at = coalesce(old.stripe_created_at, excluded.stripe_created_at),"
+        " updated_at = now()",
+    ),
 )

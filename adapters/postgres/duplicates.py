@@ -7,8 +7,8 @@ from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from adapters.postgres.session import Session
 from adapters.postgres.statements import Statement
 from adapters.postgres.tables import duplicate_subscriptions, subscriptions
 from domain.subscription import ENDED, Status
@@ -38,17 +38,17 @@ _NOT_RUNNING: Final = sorted(map(str, {Status.NONE, Status.INCOMPLETE, *ENDED}))
 
 
 class PostgresDuplicates:
-    """The marks, in the transaction of this connection."""
+    """The marks, in the transaction of this session."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     async def mark(self, user_ids: Collection[UUID]) -> Sequence[Duplicate]:
         """Mark the subscriptions of those among these users who have several running ones."""
         if not user_ids:
             return []
-        await _TAKE_TURNS.rows(self._connection, {"users": sorted(map(str, user_ids))})
-        rows = await _MARK.rows(
-            self._connection, {"users": list(user_ids), "not_running": _NOT_RUNNING}
+        await self._session.rows(_TAKE_TURNS, {"users": sorted(map(str, user_ids))})
+        rows = await self._session.rows(
+            _MARK, {"users": list(user_ids), "not_running": _NOT_RUNNING}
         )
         return [Duplicate(*row) for row in rows]

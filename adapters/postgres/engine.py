@@ -115,7 +115,11 @@ def storage_errors() -> Iterator[None]:
         if ours := _as_ours(error):
             raise ours from error
         raise
-    except (OSError, TimeoutError, PoolTimeout, asyncpg.InterfaceError) as e:
+    except (
+        *(OSError, TimeoutError, PoolTimeout, asyncpg.InterfaceError),
+        # A session that the server has ended, as long as only its last words have arrived.
+        asyncpg.exceptions.InternalClientError,
+    ) as e:
         raise StorageUnavailable(_unreachable(e)) from e
 
 

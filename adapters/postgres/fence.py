@@ -6,8 +6,8 @@ from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from adapters.postgres.session import Session
 from adapters.postgres.statements import Statement
 from adapters.postgres.tables import workers
 from ports.partitions import LeaseLost, Share
@@ -25,12 +25,12 @@ def holder(share: Share) -> dict[str, UUID | int]:
     return {"worker": share.worker, "epoch": share.epoch}
 
 
-async def hold_share(connection: AsyncConnection, share: Share) -> None:
+async def hold_share(session: Session, share: Share) -> None:
     """Make sure that this share is still the worker's, and keep it so until the commit.
 
     For claims that found nothing, which may be for want of the share. Raises LeaseLost.
     """
-    if not await _HOLD.value(connection, holder(share)):
+    if not await session.value(_HOLD, holder(share)):
         raise LeaseLost(
             "this worker was presumed dead or gave partitions back: what it held goes to others"
         )

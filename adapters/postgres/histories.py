@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from adapters.postgres.customers import PostgresCustomers
 from adapters.postgres.engine import storage_errors
 from adapters.postgres.inbox import STATE
+from adapters.postgres.session import Session
 from adapters.postgres.subscriptions import PostgresSubscriptions
 from adapters.postgres.tables import (
     outbox_events,
@@ -69,7 +70,7 @@ async def _subscriptions(connection: AsyncConnection, name: str) -> Sequence[Sub
 
 
 async def _read(connection: AsyncConnection, refs: Sequence[str]) -> Sequence[Subscription]:
-    return await PostgresSubscriptions(connection).find(refs)
+    return await PostgresSubscriptions(Session(connection)).find(refs)
 
 
 async def _customers(
@@ -83,7 +84,7 @@ async def _customers(
             t.c.user_id == sa.any_(sa.literal(list(mine), _UUIDS))
         )
     )
-    return await PostgresCustomers(connection).find({*refs, *linked}, set())
+    return await PostgresCustomers(Session(connection)).find({*refs, *linked}, set())
 
 
 async def _webhooks(connection: AsyncConnection, keys: Collection[str]) -> Sequence[WebhookRecord]:

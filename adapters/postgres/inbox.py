@@ -8,14 +8,15 @@ from operator import attrgetter
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.arrays import insertion, unnest
+from adapters.postgres.arrays import insert_arrays, unnest
 from adapters.postgres.engine import storage_errors
 from adapters.postgres.fence import HOLD_SHARE, hold_share, holder
 from adapters.postgres.group_commit import GroupCommit
+from adapters.postgres.session import Session
 from adapters.postgres.settlements import CHANNEL as SETTLED_CHANNEL
-from adapters.postgres.statements import Statement, connect
+from adapters.postgres.statements import Statement, Write
 from adapters.postgres.tables import PENDING
 from adapters.postgres.tables import stripe_webhook_events as t
 from ports.inbox import (
@@ -63,7 +64,7 @@ _IN_ORDER: Final = attrgetter("ordering_key", "created", "event_type", "event_id
 # The notification is part of the transaction: the worker hears of a row when it can see it.
 _RECORD: Final = Statement(
     sa.text(
-        f"WITH written AS ({insertion(t, _RECORDED, 'ON CONFLICT (event_id) DO NOTHING')}"
+        f"WITH written AS ({insert_arrays(t, _RECORDED, 'ON CONFLICT (event_id) DO NOTHING')}"
         " RETURNING event_id)"
         f" SELECT array_agg(event_id), pg_notify('{Stage.INBOX}', '') FROM written"
         " HAVING count(*) > 0"
@@ -96,20 +97,19 @@ _NEXT_DUE: Final = Statement(
 # Still pending, in words that no index answers to: with old statistics the planner believes that
 # next to nothing is pending, and would look through the whole backlog instead of up a few hundred
 # ids. Whoever waits for a webhook of our own making hears of it with the commit.
-_SETTLE: Final = Statement(
-    sa.text(
-        f"WITH settled AS (UPDATE {t.fullname} AS e"
-        " SET processed = new.processed, outcome = new.outcome,"
-        " error_message = left(new.error_message, 2000),"
-        " attempt_count = e.attempt_count + new.attempt_count,"
-        " next_attempt_at = now() + new.delay, waiting_for = new.waiting_for,"
-        " processed_at = CASE WHEN new.processed THEN now() END, updated_at = now()"
-        f" FROM {unnest(t, _SETTLED, delay='interval')} WHERE e.id = new.id"
-        " AND CASE WHEN e.processed THEN false ELSE e.outcome IS NULL END"
-        " RETURNING e.event_id, e.outcome)"
-        f" SELECT pg_notify('{SETTLED_CHANNEL}', event_id) FROM settled"
-        f" WHERE outcome IS NOT NULL AND event_id LIKE '{OWN_EVENT}%'"
-    )
+_SETTLE: Final = Write(
+    "settled",
+    f"UPDATE {t.fullname} AS e"
+    " SET processed = new.processed, outcome = new.outcome,"
+    " error_message = left(new.error_message, 2000),"
+    " attempt_count = e.attempt_count + new.attempt_count,"
+    " next_attempt_at = now() + new.delay, waiting_for = new.waiting_for,"
+    " processed_at = CASE WHEN new.processed THEN now() END, updated_at = now()"
+    f" FROM {unnest(t, _SETTLED, delay='interval')} WHERE e.id = new.id"
+    " AND CASE WHEN e.processed THEN false ELSE e.outcome IS NULL END"
+    " RETURNING e.event_id, e.outcome",
+    tell=f"SELECT CAST(pg_notify('{SETTLED_CHANNEL}', event_id) AS text) FROM settled"
+    f" WHERE outcome IS NOT NULL AND event_id LIKE '{OWN_EVENT}%'",
 )
 # What waits may be another worker's, in another partition.
 _WAKE: Final = Statement(
@@ -158,11 +158,11 @@ class PostgresIntake:
             "traceparent": [webhook.traceparent for webhook in rows],
         }
         with storage_errors():
-            connection = await connect(self._engine)
+            session = await Session.connect(self._engine)
             try:
-                new = set(await _RECORD.value(connection, columns) or ())
+                new = set(await session.value(_RECORD, columns) or ())
             finally:
-                await connection.close()
+                await session.close()
         results = []
         for webhook in webhooks:  # the first of several with one id is the new one
             results.append(webhook.event_id in new)
@@ -171,17 +171,17 @@ class PostgresIntake:
 
 
 class PostgresInbox:
-    """The working end, in the transaction of this connection."""
+    """The working end, in the transaction of this session."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     async def claim(
         self, share: Share, *, limit: int, excluding: Collection[str] = ()
     ) -> Sequence[ClaimedWebhook]:
         """The oldest webhooks of this share that are due. Raises LeaseLost."""
-        found = await _CLAIM.rows(
-            self._connection,
+        found = await self._session.rows(
+            _CLAIM,
             {
                 **holder(share),
                 "partitions": sorted(share.partitions),
@@ -191,7 +191,7 @@ class PostgresInbox:
         )
         webhooks = [ClaimedWebhook(*row) for row in found]
         if not webhooks:
-            await hold_share(self._connection, share)
+            await hold_share(self._session, share)
         return webhooks
 
     async def settle(self, verdicts: Sequence[Verdict]) -> None:
@@ -199,25 +199,23 @@ class PostgresInbox:
         if verdicts:
             names = (*_SETTLED, "delay")
             columns = zip(*map(_settled, verdicts), strict=True)
-            await _SETTLE.rows(self._connection, dict(zip(names, columns, strict=True)))
+            await self._session.later(_SETTLE, dict(zip(names, columns, strict=True)))
 
     async def wake_waiting(self, keys: Collection[str]) -> None:
         """Make due what waits for one of these keys."""
-        await _WAKE.rows(self._connection, {"keys": list(keys)})
+        await self._session.rows(_WAKE, {"keys": list(keys)})
 
     async def next_due(self, share: Share, *, excluding: Collection[str] = ()) -> timedelta | None:
         """How long until the first of this share that was postponed is due; None without any."""
-        left: timedelta | None = await _NEXT_DUE.value(
-            self._connection,
+        left: timedelta | None = await self._session.value(
+            _NEXT_DUE,
             {"partitions": sorted(share.partitions), "excluding": list(excluding)},
         )
         return None if left is None else max(left, timedelta(0))
 
     async def is_processed(self, event_id: str) -> bool:
         """Whether a webhook with this event id was received and is done with."""
-        found = await self._connection.scalar(
-            sa.select(t.c.processed).where(t.c.event_id == event_id)
-        )
+        found = await self._session.scalar(sa.select(t.c.processed).where(t.c.event_id == event_id))
         return bool(found)
 
     async def find(self, query: WebhookQuery) -> Sequence[KeptWebhook]:
@@ -241,7 +239,7 @@ class PostgresInbox:
                 error=row.error_message,
                 payload=row.payload,
             )
-            for row in await self._connection.execute(wanted)
+            for row in await self._session.execute(wanted)
         ]
 
     async def count_by_state(self, states: Collection[str] | None = None) -> Mapping[str, int]:
@@ -249,7 +247,7 @@ class PostgresInbox:
         counted = sa.select(STATE.label("state"), sa.func.count().label("kept")).group_by(STATE)
         if states is not None:
             counted = counted.where(*_in(states))
-        rows = await self._connection.execute(counted)
+        rows = await self._session.execute(counted)
         return {row.state: row.kept for row in rows}
 
     async def replay(
@@ -262,7 +260,7 @@ class PostgresInbox:
         """
         wanted = [] if states is None else _in(states)
         wanted += [t.c.event_id.in_(event_ids), t.c.payload.is_not(None)]
-        replayed = await self._connection.scalars(
+        replayed = await self._session.scalars(
             sa.update(t)
             .where(*wanted)
             .values(
@@ -278,12 +276,12 @@ class PostgresInbox:
             .returning(t.c.event_id)
         )
         found = replayed.all()
-        await self._connection.execute(sa.select(sa.func.pg_notify(str(Stage.INBOX), "")))
+        await self._session.execute(sa.select(sa.func.pg_notify(str(Stage.INBOX), "")))
         return found
 
     async def discard(self, event_ids: Collection[str]) -> Collection[str]:
         """Be done with those of these that are dead; returns their ids."""
-        discarded = await self._connection.scalars(
+        discarded = await self._session.scalars(
             sa.update(t)
             .where(t.c.event_id.in_(event_ids), *_in([State.DEAD]))
             .values(

@@ -8,11 +8,12 @@ from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.postgres.arrays import unnest
 from adapters.postgres.fence import SHARE_IS_HELD, hold_share, holder
-from adapters.postgres.statements import Statement
+from adapters.postgres.session import Session
+from adapters.postgres.statements import AFTER, Statement, Write
+from adapters.postgres.subscriptions import SAVED
 from adapters.postgres.tables import outbox_events as t
 from ports.outbox import Message
 from ports.partitions import Share, partition_of
@@ -34,14 +35,15 @@ _NUMBER: Final = (
     "CASE WHEN new.version > 0 THEN new.version ELSE (SELECT LEAST(min(o.version), 0) - 1"
     f" FROM {t.fullname} o WHERE o.subscription_id = new.subscription_id) END"
 )
-_ADD: Final = Statement(
-    sa.text(
-        f"WITH written AS (INSERT INTO {t.fullname} ({', '.join(_ADDED)})"
-        f" SELECT {', '.join(_NUMBER if name == 'version' else name for name in _ADDED)}"
-        f" FROM {unnest(t, _ADDED)}"
-        " RETURNING id)"
-        f" SELECT pg_notify('{Stage.OUTBOX}', '') FROM written WHERE :wake LIMIT 1"
-    )
+# Who holds a subscription to number messages of his own is waited for before these are.
+_ADD: Final = Write(
+    "written",
+    f"INSERT INTO {t.fullname} ({', '.join(_ADDED)})"
+    f" SELECT {', '.join(_NUMBER if name == 'version' else name for name in _ADDED)}"
+    f" FROM {unnest(t, _ADDED)} WHERE {AFTER} RETURNING id",
+    after=SAVED,
+    tell=f"SELECT CAST(pg_notify('{Stage.OUTBOX}', '') AS text) FROM written"
+    " WHERE CAST(:wake AS boolean) LIMIT 1",
 )
 # In the order of Message's fields.
 _CLAIM: Final = Statement(
@@ -70,10 +72,10 @@ _MARK_UNROUTED: Final = Statement(
 
 
 class PostgresOutbox:
-    """The messages, in the transaction of this connection."""
+    """The messages, in the transaction of this session."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     async def add(self, messages: Sequence[Message], *, wake: bool = True) -> None:
         """Write them down, in the order given."""
@@ -89,14 +91,14 @@ class PostgresOutbox:
             "partition": [partition_of(message.ordering_key) for message in messages],
             "must_be_routed": [message.must_be_routed for message in messages],
         }
-        await _ADD.rows(self._connection, columns | {"wake": wake})
+        await self._session.later(_ADD, columns | {"wake": wake})
 
     async def claim(
         self, share: Share, *, limit: int, excluding: Collection[UUID] = ()
     ) -> Sequence[Message]:
         """The oldest unpublished messages of this share, in order. Raises LeaseLost."""
-        found = await _CLAIM.rows(
-            self._connection,
+        found = await self._session.rows(
+            _CLAIM,
             {
                 **holder(share),
                 "partitions": sorted(share.partitions),
@@ -106,7 +108,7 @@ class PostgresOutbox:
         )
         messages = [Message(*row) for row in found]
         if not messages:
-            await hold_share(self._connection, share)
+            await hold_share(self._session, share)
         return messages
 
     async def mark_published(self, message_ids: Collection[UUID], at: datetime) -> None:
@@ -121,4 +123,4 @@ class PostgresOutbox:
         self, statement: Statement, message_ids: Collection[UUID], at: datetime
     ) -> None:
         if message_ids:
-            await statement.rows(self._connection, {"ids": list(message_ids), "at": at})
+            await self._session.rows(statement, {"ids": list(message_ids), "at": at})

@@ -1,33 +1,25 @@
-"""Statements that the driver runs itself.
-
-SQLAlchemy writes them, knows their parameters and keeps the connections. Running them through it
-as well takes three times as long as the statement does: of a webhook that comes alone, whose way is
-ten of them, that would be most of the latency. Whatever is asked seldom goes through SQLAlchemy.
-"""
+"""Statements as the driver runs them. SQLAlchemy writes them, and knows their parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
-from adapters.postgres.engine import READ_ONLY
-from ports.unit_of_work import StorageUnavailable
-
-Result = TypeVar("Result")
 
 _DIALECT: Final = dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
+_PLACEHOLDER: Final = re.compile(r"\$(\d+)")
+# Where a change says that it comes after another: see Write.
+AFTER: Final = "(true /* after */)"
+
+Parameters = Mapping[str, Any]
 
 
 class Statement:
-    """A statement of SQLAlchemy's, made ready for the driver.
-
-    It is part of whatever transaction its session is in; without one it is a transaction itself.
-    """
+    """A statement of SQLAlchemy's, made ready for the driver."""
 
     def __init__(self, statement: sa.Executable) -> None:
         compiled = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]
@@ -35,74 +27,54 @@ class Statement:
         # The parameters, in the order of $1, $2 and so on.
         self.names: Sequence[str] = compiled.positiontup or ()
 
-    async def rows(
-        self, connection: AsyncConnection, parameters: Mapping[str, Any]
-    ) -> Sequence[asyncpg.Record]:
-        """Run it; its rows. Raises asyncpg's errors."""
-        values = [parameters[name] for name in self.names]
-        return await _run(connection, _driver(connection).fetch(self.sql, *values))
-
-    async def value(self, connection: AsyncConnection, parameters: Mapping[str, Any]) -> Any:
-        """Run it; the first column of its first row, None without one."""
-        values = [parameters[name] for name in self.names]
-        return await _run(connection, _driver(connection).fetchval(self.sql, *values))
+    def values(self, parameters: Parameters) -> list[Any]:
+        """The parameters in their order."""
+        return [parameters[name] for name in self.names]
 
 
-async def connect(engine: AsyncEngine) -> AsyncConnection:
-    """A connection of the pool that the server has not closed meanwhile, as far as is known here.
+class Write:
+    """An INSERT or UPDATE whose result nobody waits for, so that it can travel with others.
 
-    SQLAlchemy finds that out by the first statement that fails, which is somebody's webhook.
+    `name` is what its result is called, of which `tell`, a SELECT of one text, may ask. Where the
+    one called `after` travels with it, that is done first: its condition AFTER sees to it.
     """
-    connection = await engine.connect()
-    while _driver(connection).is_closed():
-        await connection.invalidate()
-        await connection.close()
-        connection = await engine.connect()
-    return connection
+
+    def __init__(
+        self, name: str, change: str, *, tell: str | None = None, after: str | None = None
+    ) -> None:
+        self.name = name
+        self.after = after
+        self.change = Statement(sa.text(change))
+        self.tell = None if tell is None else Statement(sa.text(tell))
+
+    def values(self, parameters: Parameters) -> list[Any]:
+        """The parameters as `together` numbers them."""
+        told = [] if self.tell is None else self.tell.values(parameters)
+        return [*self.change.values(parameters), *told]
 
 
-async def begin(connection: AsyncConnection) -> None:
-    """Begin a transaction on a connection that autocommits for SQLAlchemy."""
-    await _run(connection, _driver(connection).execute("BEGIN"))
+@functools.cache  # there are as many as there are kinds of batches
+def together(writes: tuple[Write, ...]) -> str:
+    """One statement that does all of these; its parameters are theirs, one after the other.
+
+    None of them sees what another one does, so no two may change the same row.
+    (PostgreSQL: Data-Modifying Statements in WITH)
+    """
+    changes: list[str] = []
+    told: list[str] = []
+    number = 0
+    for write in writes:
+        change = _numbered_from(number, write.change)
+        number += len(write.change.names)
+        if write.after in {other.name for other in writes}:
+            # To count what the other one gives takes all of it to be done.
+            change = change.replace(AFTER, f"(SELECT count(*) >= 0 FROM {write.after})")
+        changes.append(f"{write.name} AS ({change})")
+        if write.tell is not None:
+            told.append(f"({_numbered_from(number, write.tell)})")
+            number += len(write.tell.names)
+    return f"WITH {', '.join(changes)} {' UNION ALL '.join(told) or 'SELECT'}"
 
 
-async def commit(connection: AsyncConnection) -> None:
-    """Make what was done in the transaction durable."""
-    ended = await _run(connection, _driver(connection).execute("COMMIT"))
-    if ended != "COMMIT":  # PostgreSQL: COMMIT ends a transaction that has failed by ROLLBACK
-        raise StorageUnavailable("the transaction had failed before it was to be committed")
-
-
-async def roll_back(connection: AsyncConnection) -> None:
-    """Undo what was done in the transaction, if there is one yet."""
-    if not connection.invalidated and _driver(connection).is_in_transaction():
-        await _run(connection, _driver(connection).execute("ROLLBACK"))
-
-
-def _driver(connection: AsyncConnection) -> asyncpg.Connection:
-    # Public, and without a detour through a greenlet since there is a connection already.
-    session: asyncpg.Connection | None = connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]
-    assert session is not None, "the connection was invalidated, and its user told by an error"
-    return session
-
-
-async def _run(connection: AsyncConnection, running: Awaitable[Result]) -> Result:
-    try:
-        return await running
-    except BaseException as error:
-        if not _is_an_answer(error):
-            # What state it is in nobody knows: it may be broken, or busy with what was broken off.
-            await connection.invalidate(error)
-        raise
-
-
-def _is_an_answer(error: BaseException) -> bool:
-    """Whether the server has said no, and goes on listening."""
-    if not isinstance(error, asyncpg.PostgresError):
-        return False
-    return error.sqlstate != READ_ONLY and error.sqlstate[:2] not in _ENDS_A_SESSION
-
-
-# SQLSTATE classes: the connection itself, and the operator's or the server's intervention, of which
-# a cancelled statement is one (PostgreSQL: Appendix A).
-_ENDS_A_SESSION: Final = ("08", "57")
+def _numbered_from(number: int, statement: Statement) -> str:
+    return _PLACEHOLDER.sub(lambda found: f"${int(found[1]) + number}", statement.sql)

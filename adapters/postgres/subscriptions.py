@@ -9,13 +9,16 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.postgres.arrays import insert_arrays
-from adapters.postgres.statements import Statement
+from adapters.postgres.session import Session
+from adapters.postgres.statements import Statement, Write
 from adapters.postgres.tables import subscriptions as t
 from domain.events import SubscriptionSnapshot
 from domain.subscription import Snapshot, Status, Subscription
+
+# What others call the result of saving subscriptions.
+SAVED: Final = "saved_subscriptions"
 
 
 class _Told(msgspec.Struct):
@@ -26,21 +29,21 @@ class _Told(msgspec.Struct):
 
 
 class PostgresSubscriptions:
-    """The aggregates, in the transaction of this connection."""
+    """The aggregates, in the transaction of this session."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     async def find(self, subscription_refs: Collection[str]) -> Sequence[Subscription]:
         """The subscriptions with these references; unknown references are left out."""
         if not subscription_refs:
             return []
-        rows = await _FOUND.rows(self._connection, {"references": list(subscription_refs)})
+        rows = await self._session.rows(_FOUND, {"references": list(subscription_refs)})
         return [_read(*row) for row in rows]
 
     async def of_user(self, user_id: UUID) -> Sequence[Subscription]:
         """Every subscription the user ever had, the newest first."""
-        rows = await self._connection.execute(
+        rows = await self._session.execute(
             sa.select(*_READ)
             .where(t.c.user_id == user_id, t.c.stripe_subscription_id.is_not(None))
             .order_by(t.c.start_date.desc().nulls_last(), t.c.id)
@@ -66,12 +69,12 @@ class PostgresSubscriptions:
             wanted = wanted.where(t.c.user_id == user_id)
         if subscription_id is not None:
             wanted = wanted.where(t.c.id == subscription_id)
-        return list(await self._connection.scalars(wanted))
+        return list(await self._session.scalars(wanted))
 
     async def unconfirmed(self, begun_before: datetime, after: str, *, limit: int) -> Sequence[str]:
         """The next references of what was begun before this and is still `incomplete`."""
         return list(
-            await self._connection.scalars(
+            await self._session.scalars(
                 sa.select(t.c.stripe_subscription_id)
                 .where(
                     t.c.status == str(Status.INCOMPLETE),
@@ -91,7 +94,7 @@ class PostgresSubscriptions:
         Whoever writes messages about a subscription saves it first, in the same transaction, and
         so waits here: what it writes is numbered after what the holder wrote.
         """
-        rows = await self._connection.execute(
+        rows = await self._session.execute(
             _FIND.with_for_update(key_share=True, skip_locked=not wait),
             {"references": list(subscription_refs)},
         )
@@ -100,7 +103,7 @@ class PostgresSubscriptions:
     async def save(self, subscriptions: Sequence[Subscription]) -> None:
         """Insert or update by reference. The caller holds the lease of their partitions."""
         if subscriptions:
-            await _UPSERT.rows(self._connection, _write(subscriptions))
+            await self._session.later(_UPSERT, _write(subscriptions))
 
 
 # In the order of the fields of Subscription, then of Snapshot. What was told goes past SQLAlchemy's
@@ -195,10 +198,14 @@ def _write(subscriptions: Sequence[Subscription]) -> dict[str, list[Any]]:
 
 
 _COLUMNS: Final = tuple(c.name for c in t.c if c.name not in ("created_at", "updated_at"))
-_UPSERT: Final = insert_arrays(
-    t,
-    _COLUMNS,
-    "ON CONFLICT (stripe_subscription_id) WHERE stripe_subscription_id IS NOT NULL"
-    " DO UPDATE SET updated_at = now(), "
-    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "id"),
+_UPSERT: Final = Write(
+    SAVED,
+    insert_arrays(
+        t,
+        _COLUMNS,
+        "ON CONFLICT (stripe_subscription_id) WHERE stripe_subscription_id IS NOT NULL"
+        " DO UPDATE SET updated_at = now(), "
+        + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "id")
+        + " RETURNING old.id",
+    ),
 )

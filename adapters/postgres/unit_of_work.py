@@ -6,15 +6,15 @@ import contextlib
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres import statements
 from adapters.postgres.customers import PostgresCustomers
 from adapters.postgres.duplicates import PostgresDuplicates
 from adapters.postgres.engine import autocommitting, storage_errors
 from adapters.postgres.inbox import PostgresInbox
 from adapters.postgres.ledgers import PostgresPaidInvoices, PostgresTrialLedger
 from adapters.postgres.outbox import PostgresOutbox
+from adapters.postgres.session import Session
 from adapters.postgres.subscriptions import PostgresSubscriptions
 from ports.unit_of_work import StorageUnavailable
 
@@ -37,25 +37,25 @@ class PostgresUnitOfWork:
     def __init__(self, engine: AsyncEngine, *, atomic: bool = True) -> None:
         self._engine = autocommitting(engine)
         self._atomic = atomic
-        self._connection: AsyncConnection | None = None
+        self._session: Session | None = None
 
     async def __aenter__(self) -> Self:
         with storage_errors():
-            connection = await statements.connect(self._engine)
+            session = await Session.connect(self._engine)
             if self._atomic:
                 try:
-                    await statements.begin(connection)
+                    await session.begin()
                 except BaseException:
-                    await connection.close()
+                    await session.close()
                     raise
-        self._connection = connection
-        self.customers = PostgresCustomers(connection)
-        self.subscriptions = PostgresSubscriptions(connection)
-        self.trials = PostgresTrialLedger(connection)
-        self.paid_invoices = PostgresPaidInvoices(connection)
-        self.inbox = PostgresInbox(connection)
-        self.outbox = PostgresOutbox(connection)
-        self.duplicates = PostgresDuplicates(connection)
+        self._session = session
+        self.customers = PostgresCustomers(session)
+        self.subscriptions = PostgresSubscriptions(session)
+        self.trials = PostgresTrialLedger(session)
+        self.paid_invoices = PostgresPaidInvoices(session)
+        self.inbox = PostgresInbox(session)
+        self.outbox = PostgresOutbox(session)
+        self.duplicates = PostgresDuplicates(session)
         return self
 
     async def __aexit__(
@@ -64,22 +64,18 @@ class PostgresUnitOfWork:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._connection is not None, "the unit of work was not entered"
-        connection, self._connection = self._connection, None
+        assert self._session is not None, "the unit of work was not entered"
+        session, self._session = self._session, None
         # A session that is gone was rolled back by that; what was raised inside matters more.
         with contextlib.suppress(StorageUnavailable), storage_errors():
-            try:
-                await statements.roll_back(connection)
-            finally:
-                await connection.close()
+            await session.close()
         with storage_errors():
             if exc is not None:
                 raise exc
 
     async def commit(self) -> None:
         """Make it durable."""
-        assert self._connection is not None, "the unit of work was not entered"
-        if self._atomic:
-            await statements.commit(self._connection)
+        assert self._session is not None, "the unit of work was not entered"
+        await (self._session.commit() if self._atomic else self._session.send())
         del self.customers, self.subscriptions, self.trials, self.paid_invoices
         del self.inbox, self.outbox, self.duplicates

@@ -106,7 +106,7 @@ async def test_what_a_batch_writes_is_found_by_indexes_however_long_the_history(
     )
     settled = await plan_of(
         database,
-        inbox._SETTLE,
+        inbox._SETTLE.change,
         id=ids,
         processed=column.format("true"),
         outcome=column.format("'applied'::text"),

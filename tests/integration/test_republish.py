@@ -18,7 +18,7 @@ from service import message_bus
 from service.republish import LEAP, Republish, Selection
 from service.working_set import WorkingSet
 from tests.builders import POLICY, TRACE, change, linked
-from tests.integration.backends import until_blocked
+from tests.integration.backends import until_blocked, write_down
 from tests.stripe_payloads import DAY, START
 
 REFS = [f"sub_{n}" for n in range(5)]
@@ -67,6 +67,7 @@ async def test_a_snapshot_waits_for_a_change_in_hand_and_stands_behind_it(
     )
     async with PostgresUnitOfWork(engine) as uow:
         await flush(uow, [REFS[3], REFS[1]], "past_due", day=1)
+        await write_down(uow)
         republishing = asyncio.create_task(republish(Selection()))
         await until_blocked(bystander)
         # The others were not kept waiting.

@@ -26,7 +26,7 @@ from ports.partitions import PARTITIONS, LeaseLost
 from ports.unit_of_work import ConcurrentChange, StorageUnavailable
 from ports.wakeups import Stage
 from tests.examples import customer, message, webhook
-from tests.integration.backends import PATIENCE, terminate, until_blocked
+from tests.integration.backends import PATIENCE, terminate, until_blocked, write_down
 from tests.proxy import Proxy
 
 USER = UUID(int=1)
@@ -41,15 +41,6 @@ async def link(engine: AsyncEngine, reference: str = "cus_1") -> None:
     async with PostgresUnitOfWork(engine) as uow:
         await uow.customers.save([customer(USER, reference)])
         await uow.commit()
-
-
-def session_of(uow: PostgresUnitOfWork) -> asyncpg.Connection:
-    connection = uow._connection
-    assert connection is not None
-    assert connection.sync_connection is not None
-    session = connection.sync_connection.connection.driver_connection
-    assert isinstance(session, asyncpg.Connection)
-    return session
 
 
 @pytest.fixture
@@ -128,6 +119,7 @@ async def test_a_session_that_is_ended_before_the_commit_keeps_nothing(
     async def commit_too_late() -> None:
         async with PostgresUnitOfWork(engine) as uow:
             await uow.customers.save([customer(USER)])
+            await write_down(uow)
             assert await terminate(bystander) == 1
             await uow.commit()
 
@@ -143,8 +135,9 @@ async def test_a_session_that_is_ended_between_two_statements_keeps_nothing(
     async def go_on() -> None:
         async with PostgresUnitOfWork(engine) as uow:
             await uow.customers.save([customer(USER)])
+            await write_down(uow)
             assert await terminate(bystander) == 1
-            await uow.paid_invoices.add(["in_1"])
+            await uow.paid_invoices.known(["in_1"])
 
     with pytest.raises(StorageUnavailable):
         await go_on()
@@ -172,6 +165,7 @@ async def test_an_ended_session_does_not_hide_why_a_unit_of_work_was_left(
     async def leave_with(error: BaseException | None) -> None:
         async with PostgresUnitOfWork(engine) as uow:
             await uow.customers.save([customer(USER)])
+            await write_down(uow)
             await terminate(bystander)
             if error is not None:
                 raise error
@@ -247,6 +241,7 @@ async def test_a_deadlock_ends_one_of_the_two_with_something_worth_repeating(
     async def add(one: str, other: str) -> None:
         async with PostgresUnitOfWork(engine) as uow:
             await uow.paid_invoices.add([one])
+            await write_down(uow)
             await first_held.wait()
             await uow.paid_invoices.add([other])
             await uow.commit()
@@ -264,6 +259,7 @@ async def test_a_second_link_waits_for_the_first_and_is_then_a_concurrent_change
 ) -> None:
     async with PostgresUnitOfWork(engine) as first:
         await first.customers.save([customer(USER, "cus_1")])
+        await write_down(first)
         second = asyncio.create_task(link(engine, "cus_2"))
         await until_blocked(bystander)
         await first.commit()
@@ -276,6 +272,7 @@ async def test_a_second_link_stands_where_the_first_is_rolled_back(
 ) -> None:
     async with PostgresUnitOfWork(engine) as first:
         await first.customers.save([customer(USER, "cus_1")])
+        await write_down(first)
         second = asyncio.create_task(link(engine, "cus_2"))
         await until_blocked(bystander)
     await second
@@ -290,6 +287,7 @@ async def test_what_contradicts_the_data_is_not_worth_repeating(engine: AsyncEng
     async def add_twice() -> None:
         async with PostgresUnitOfWork(engine) as uow:
             await uow.outbox.add([message(version=1), message(version=1)])
+            await uow.commit()
 
     with pytest.raises(asyncpg.UniqueViolationError):
         await add_twice()
@@ -307,6 +305,7 @@ async def test_a_stalled_worker_whose_session_the_server_ended_commits_nothing_a
             [claimed] = await uow.inbox.claim(stalled.held(), limit=1)
             await uow.outbox.add([message()])
             await uow.inbox.settle([Processed(claimed.id, Outcome.APPLIED)])
+            await write_down(uow)
             # As the server itself does to whoever is idle in a transaction for too long.
             await terminate(bystander)
             await successor.renew()
@@ -335,7 +334,8 @@ async def test_a_worker_that_stalls_in_the_midst_of_a_statement_holds_nothing_up
     async def stall() -> None:
         async with PostgresUnitOfWork(engine) as uow:
             await uow.inbox.claim(stalled.held(), limit=1)
-            await session_of(uow).prepare("SELECT 1")  # and then it is frozen
+            assert uow._session is not None
+            await uow._session.driver.prepare("SELECT 1")  # and then it is frozen
             async with asyncio.timeout(PATIENCE):
                 while len(successor.held().partitions) < PARTITIONS:
                     await successor.renew()
