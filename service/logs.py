@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import io
 import json
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any, Final, TextIO
+from typing import Any, BinaryIO, Final, TextIO, cast
 
 import msgspec
 import structlog
@@ -59,11 +61,46 @@ def configure(
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr)
         if human
-        else structlog.BytesLoggerFactory(sys.stderr.buffer),
+        else structlog.BytesLoggerFactory(cast("BinaryIO", ByTurns(sys.stderr.buffer))),
         cache_logger_on_first_use=True,
     )
     # What libraries say through the standard library: only what is wrong with them.
     logging.basicConfig(handlers=[_Library()], level=logging.ERROR)
+
+
+class ByTurns:
+    """Writes the lines of one turn of the event loop together, at its end: under load there are
+    dozens, and a write for each would take as long as making it. Without a loop, and at the end of
+    the process, they are written at once.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._lines: list[bytes] = []
+        self._written_by: asyncio.AbstractEventLoop | None = None
+        atexit.register(self._write_all)
+
+    def write(self, line: bytes) -> None:
+        """Keep a line until its turn ends."""
+        self._lines.append(line)
+
+    def flush(self) -> None:
+        """Have what is kept written: now, or when this turn ends."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._write_all()
+            return
+        if loop is not self._written_by:  # one that was stopped before its turn ended never will
+            self._written_by = loop
+            loop.call_soon(self._write_all)
+
+    def _write_all(self) -> None:
+        self._written_by = None
+        lines, self._lines = self._lines, []
+        if lines:
+            self._file.write(b"".join(lines))
+            self._file.flush()
 
 
 class _Library(logging.Handler):

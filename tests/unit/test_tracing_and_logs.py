@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import MutableMapping
 from typing import Any, Final
+from unittest.mock import Mock
 
 import pytest
 import structlog
@@ -178,3 +183,61 @@ def test_what_a_logger_says_is_captured_although_it_was_used_before(
     # As a process of the service does that is started within a test.
     logs.configure("json", "info")
     _OF_A_MODULE.info("said")
+
+
+class Written(io.BytesIO):
+    """Counts the writes."""
+
+    count = 0
+
+    def write(self, data: Any) -> int:
+        self.count += 1
+        return super().write(data)
+
+
+async def test_the_lines_of_one_turn_of_the_event_loop_are_one_write() -> None:
+    file = Written()
+    lines = logs.ByTurns(file)
+    for _ in range(2):
+        for line in (b"one\n", b"two\n"):
+            lines.write(line)
+            lines.flush()
+        await asyncio.sleep(0)
+
+    assert (file.getvalue(), file.count) == (b"one\ntwo\n" * 2, 2)
+
+
+def test_a_line_without_a_loop_or_in_one_that_ended_before_its_turn_is_not_kept_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = Written()
+    lines = logs.ByTurns(file)
+
+    def say(line: bytes) -> None:
+        lines.write(line)
+        lines.flush()
+
+    say(b"one\n")
+    assert file.getvalue() == b"one\n"
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "get_running_loop", Mock)  # it calls nobody
+        say(b"two\n")
+    assert file.getvalue() == b"one\n"
+    say(b"three\n")
+    assert file.getvalue() == b"one\ntwo\nthree\n"
+
+
+def test_what_was_logged_last_is_written_before_the_process_ends() -> None:
+    program = """
+import asyncio, structlog
+from service import logs
+logs.configure("json", "info")
+async def main():
+    structlog.get_logger("test").info("the_last")
+    raise SystemExit(3)
+asyncio.run(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+
+    assert ended.returncode == 3
+    assert b"the_last" in ended.stderr
