@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -12,7 +13,7 @@ from litestar.openapi.spec import Example
 
 from adapters.http import examples
 from adapters.http.openapi import responses
-from ports.health import HealthCheck
+from ports.health import Health, HealthCheck
 
 
 class Check(msgspec.Struct):
@@ -44,6 +45,13 @@ def health_routes(checks: Sequence[HealthCheck]) -> list[HTTPRouteHandler]:
         """200 for as long as it can answer at all: restart it where it does not."""
         return HealthView("ok", [])
 
+    # Whoever asks meanwhile is given the same: any number of probes take no more of the database's
+    # connections, which webhooks need, than one.
+    under_way: asyncio.Task[list[Health]] | None = None
+
+    async def look() -> list[Health]:
+        return [await check.check() for check in checks]
+
     @get(
         "/health/ready",
         summary="Webhooks can be taken",
@@ -61,7 +69,10 @@ def health_routes(checks: Sequence[HealthCheck]) -> list[HTTPRouteHandler]:
     )
     async def ready() -> Response[HealthView]:
         """503 where something that webhooks need is away: send them to another instance."""
-        found = [await check.check() for check in checks]
+        nonlocal under_way
+        if under_way is None or under_way.done():
+            under_way = asyncio.create_task(look())
+        found = await asyncio.shield(under_way)  # one that goes away takes it from nobody
         well = all(one.well for one in found)
         view = HealthView(
             "ok" if well else "unavailable",

@@ -26,10 +26,10 @@ _UNACKNOWLEDGED_MS: Final = 10_000
 _COMMAND_TIMEOUT: Final = 20.0
 _CONNECT_TIMEOUT: Final = 5.0
 
-# SQLSTATE classes that say that the data is at fault, so that repeating cannot help
-# (PostgreSQL: Appendix A). Everything else is the server's or the operator's to mend.
-_DATA_EXCEPTION: Final = "22"
-_INTEGRITY_VIOLATION: Final = "23"
+# SQLSTATE classes that say that the data is at fault, so that repeating cannot help: cardinality,
+# data, integrity, a limit of the server's, and what a trigger refuses (PostgreSQL: Appendix A).
+# Everything else is the server's or the operator's to mend.
+_THE_DATA_IS_AT_FAULT: Final = ("21", "22", "23", "54", "P0")
 READ_ONLY: Final = "25006"
 _ONE_CUSTOMER_PER_USER: Final = "ix_stripe_customers_user_id"
 _TAKES_NO_WRITES: Final = (
@@ -136,7 +136,7 @@ def _as_ours(error: BaseException | None) -> StorageUnavailable | ConcurrentChan
         return ConcurrentChange("the user was linked to another customer meanwhile")
     # One that was refused before it was sent has the class of its kind.
     code = error.sqlstate or ""
-    if code[:2] in (_DATA_EXCEPTION, _INTEGRITY_VIOLATION):
+    if code[:2] in _THE_DATA_IS_AT_FAULT:
         return None
     return StorageUnavailable(_explain(error, code))
 

@@ -62,14 +62,22 @@ _SETTLED: Final = (
 # cannot be a deadlock. The first of several with one id stays first.
 _IN_ORDER: Final = attrgetter("ordering_key", "created", "event_type", "event_id")
 # The notification is part of the transaction: the worker hears of a row when it can see it.
+# A repeat is answered 200 as well, so it has to be as safe as what is new: where a synchronous
+# standby is away, its first try may have been written here and refused for want of the standby. A
+# message in the log makes the commit wait for both. (PostgreSQL: pg_logical_emit_message)
 _RECORD: Final = Statement(
     sa.text(
         f"WITH written AS ({insert_arrays(t, _RECORDED, 'ON CONFLICT (event_id) DO NOTHING')}"
         " RETURNING event_id)"
-        f" SELECT array_agg(event_id), pg_notify('{Stage.INBOX}', '') FROM written"
-        " HAVING count(*) > 0"
+        " SELECT array_agg(event_id),"
+        f" CASE WHEN count(*) > 0 THEN CAST(pg_notify('{Stage.INBOX}', '') AS text) END,"
+        " CASE WHEN count(*) < cardinality(CAST(:event_id AS text[]))"
+        " THEN pg_logical_emit_message(true, 'payments', '') END"
+        " FROM written"
     )
 )
+# Seconds. Stripe waits for an answer no longer than about twenty.
+_INTAKE_TIMEOUT: Final = 10.0
 # In the order of ClaimedWebhook's fields. The size of a payload is read without reading the
 # payload, and the rows come in order already, so the sum costs next to nothing.
 _CLAIM: Final = Statement(
@@ -160,7 +168,7 @@ class PostgresIntake:
         with storage_errors():
             session = await Session.connect(self._engine)
             try:
-                new = set(await session.value(_RECORD, columns) or ())
+                new = set(await session.value(_RECORD, columns, timeout=_INTAKE_TIMEOUT) or ())
             finally:
                 await session.close()
         results = []

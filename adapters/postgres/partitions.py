@@ -11,13 +11,17 @@ from __future__ import annotations
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.postgres.engine import storage_errors
 from adapters.postgres.stalled import end_stalled_sessions
 from adapters.postgres.tables import worker_partitions, workers
 from ports.partitions import PARTITIONS, Share
+
+log = structlog.get_logger(__name__)
 
 # How long a worker is believed alive without a sign of life, in seconds: several renewals, and
 # longer than a garbage collection or a slow disk may take.
@@ -49,8 +53,8 @@ class PostgresPartitions:
             # On its own, so that whatever comes of the share, the worker counts as alive.
             async with self._engine.begin() as connection:
                 epoch = await self._sign_of_life(connection)
+            await self._end_stalled_sessions()
             async with self._engine.begin() as connection:
-                await end_stalled_sessions(connection, self._lease_seconds)
                 self._share = await self._fair_share(connection, epoch)
         return self._share != before
 
@@ -60,6 +64,14 @@ class PostgresPartitions:
         with storage_errors():
             async with self._engine.begin() as connection:
                 await connection.execute(sa.delete(workers).where(workers.c.id == share.worker))
+
+    async def _end_stalled_sessions(self) -> None:
+        """On its own, too: a share is taken whether or not there is a right to end sessions."""
+        try:
+            async with self._engine.begin() as connection:
+                await end_stalled_sessions(connection, self._lease_seconds)
+        except DBAPIError as error:
+            log.warning("stalled_sessions_not_ended", error=str(error.orig))
 
     async def _fair_share(self, connection: AsyncConnection, epoch: int) -> Share:
         me = self._share.worker

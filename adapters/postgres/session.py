@@ -7,8 +7,11 @@ goes through it all the same, on the same connection.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Sequence
+from time import monotonic
 from typing import Any, Final, Self, TypeVar
+from weakref import WeakKeyDictionary
 
 import asyncpg
 import sqlalchemy as sa
@@ -28,45 +31,56 @@ _ENDS_A_SESSION: Final = ("08", "57")
 class Session:
     """What is run on one connection, in whatever transaction it is in. Raises asyncpg's errors.
 
-    What is written `later` is sent in one statement, before the next one or the commit.
+    What is written `later` is sent in one statement, before the next one or the commit. After an
+    error that leaves the connection in doubt everything raises StorageUnavailable: nothing of what
+    was begun can be gone on with.
     """
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        found = connection.sync_connection
+        assert found is not None, "it is connected"
+        # Public, and without a detour through a greenlet.
+        driver: asyncpg.Connection | None = found.connection.driver_connection
+        assert driver is not None, "it was just given out"
+        self._driver = driver
+        self._pool = found.engine.pool
+        self._since: float = found.info.setdefault("since", monotonic())
         self._pending: list[tuple[Write, Parameters]] = []
 
     @classmethod
     async def connect(cls, engine: AsyncEngine) -> Self:
-        """One that the server has not ended meanwhile, as far as is known here.
+        """One that is not known to be broken.
 
-        SQLAlchemy finds that out by the first statement that fails, which is somebody's webhook.
+        Where one was found broken the others are likely to be, and each would cost somebody's
+        webhooks: those that are as old are let go of.
         """
         while True:
             session = cls(await engine.connect())
-            if not session.driver.is_closed():
+            if not session._driver.is_closed() and session._since >= _doubted(session._pool):
                 return session
             await session._connection.invalidate()
             await session.close()
 
     @property
     def driver(self) -> asyncpg.Connection:
-        """The driver's own connection."""
-        # Public, and without a detour through a greenlet since there is a connection already.
-        connection = self._connection.sync_connection
-        assert connection is not None, "it is connected"
-        found: asyncpg.Connection | None = connection.connection.driver_connection
-        assert found is not None, "it was invalidated, and its user told by an error"
-        return found
+        """The driver's own connection. Raises StorageUnavailable once it is in doubt."""
+        if self._connection.invalidated:
+            raise StorageUnavailable("the connection was lost, and what was done on it is undone")
+        return self._driver
 
     async def rows(self, statement: Statement, parameters: Parameters) -> Sequence[asyncpg.Record]:
         """Run it; its rows."""
         await self.send()
         return await self._run(self.driver.fetch(statement.sql, *statement.values(parameters)))
 
-    async def value(self, statement: Statement, parameters: Parameters) -> Any:
-        """Run it; the first column of its first row, None without one."""
+    async def value(
+        self, statement: Statement, parameters: Parameters, *, timeout: float | None = None
+    ) -> Any:
+        """Run it; the first column of its first row, None without one. `timeout` is in seconds."""
         await self.send()
-        return await self._run(self.driver.fetchval(statement.sql, *statement.values(parameters)))
+        values = statement.values(parameters)
+        return await self._run(self.driver.fetchval(statement.sql, *values, timeout=timeout))
 
     async def later(self, write: Write, parameters: Parameters) -> None:
         """Run it, before anything else but other writes."""
@@ -85,18 +99,15 @@ class Session:
         self, statement: sa.Executable, *more: Any
     ) -> sa.CursorResult[*tuple[Any, ...]]:
         """Run it through SQLAlchemy."""
-        await self.send()
-        return await self._connection.execute(statement, *more)
+        return await (await self._through_sqlalchemy()).execute(statement, *more)
 
     async def scalar(self, statement: sa.Executable) -> Any:
         """Run it through SQLAlchemy; the first column of its first row, None without one."""
-        await self.send()
-        return await self._connection.scalar(statement)
+        return await (await self._through_sqlalchemy()).scalar(statement)
 
     async def scalars(self, statement: sa.Executable) -> sa.ScalarResult[Any]:
         """Run it through SQLAlchemy; the first column of its rows."""
-        await self.send()
-        return await self._connection.scalars(statement)
+        return await (await self._through_sqlalchemy()).scalars(statement)
 
     async def begin(self) -> None:
         """Begin a transaction, on a connection that autocommits for SQLAlchemy."""
@@ -113,10 +124,15 @@ class Session:
         """Undo what was not committed, and give the connection back."""
         self._pending = []
         try:
-            if not self._connection.invalidated and self.driver.is_in_transaction():
-                await self._run(self.driver.execute("ROLLBACK"))
+            if not self._connection.invalidated and self._driver.is_in_transaction():
+                await self._run(self._driver.execute("ROLLBACK"))
         finally:
             await self._connection.close()
+
+    async def _through_sqlalchemy(self) -> AsyncConnection:
+        await self.send()
+        assert self.driver is not None, "or it would go on silently on another connection"
+        return self._connection
 
     async def _run(self, running: Awaitable[Result]) -> Result:
         try:
@@ -124,8 +140,18 @@ class Session:
         except BaseException as error:
             if not _is_an_answer(error):
                 # What state it is in nobody knows: broken, or busy with what was broken off.
+                if not isinstance(error, asyncio.CancelledError):
+                    _DOUBTS[self._pool] = monotonic()
                 await self._connection.invalidate(error)
             raise
+
+
+# When a connection of a pool was last found broken.
+_DOUBTS: Final[WeakKeyDictionary[sa.Pool, float]] = WeakKeyDictionary()
+
+
+def _doubted(pool: sa.Pool) -> float:
+    return _DOUBTS.get(pool, 0.0)
 
 
 def _is_an_answer(error: BaseException) -> bool:

@@ -133,6 +133,18 @@ async def worker_frozen(world: World, chance: random.Random) -> None:
     worker.thaw()
 
 
+async def worker_cut_off(world: World, chance: random.Random) -> None:
+    """It reaches the broker and not the database, and takes itself for the holder of its share
+    while others have taken that over.
+    """
+    own = chance.choice(world.worker_databases)
+    await _until(lambda: _is_shared_out(world))
+    share = await _partitions(world)
+    async with own.stalled():
+        await _until(lambda: _differs(world, share))
+        await world.consumer.received(20)
+
+
 async def api_frozen(world: World, chance: random.Random) -> None:
     api = chance.choice(world.apis)
     api.freeze()
@@ -378,6 +390,13 @@ async def database_black_holed(world: World, chance: random.Random) -> None:
         await world.sender.refused(1)
 
 
+async def database_answers_lost(world: World, chance: random.Random) -> None:
+    """What is asked is carried out, commits as well, and nobody hears of it."""
+    del chance
+    async with world.database.unanswered():
+        await world.sender.refused(1)
+
+
 async def database_connections_forgotten(world: World, chance: random.Random) -> None:
     del chance
     await _forget_connections(world.database)
@@ -470,6 +489,7 @@ FAULTS: Final[Mapping[str, tuple[Fault, ...]]] = {
         worker_stopped,
         api_frozen,
         worker_frozen,
+        worker_cut_off,
     ),
     "broker": (
         broker_killed,
@@ -497,6 +517,7 @@ FAULTS: Final[Mapping[str, tuple[Fault, ...]]] = {
         tables_locked,
         database_slow,
         database_black_holed,
+        database_answers_lost,
         database_connections_forgotten,
     ),
     "provider": (provider_failing, provider_hanging, provider_unreachable, provider_slow),

@@ -118,6 +118,8 @@ class World:
     provider: Proxy
     sender: Sender
     consumer: Consumer
+    # What each worker alone reaches the database through.
+    worker_databases: list[Proxy] = field(default_factory=list)
     apis: list[Member] = field(default_factory=list)
     workers: list[Member] = field(default_factory=list)
     stripe_was_away: bool = False
@@ -165,9 +167,10 @@ async def living(
         }
         status, output = await run({"DATABASE_URL": owner_url}, "migrate", "--grant-to", role)
         assert status == 0, output
+        own = [await stack.enter_async_context(Proxy(database.url)) for _ in range(workers)]
         members = [
-            [Member(command, environment, directory) for _ in range(count)]
-            for command, count in (("api", apis), ("worker", workers))
+            [Member("api", environment, directory) for _ in range(apis)],
+            [Member("worker", environment | {"DATABASE_URL": o.url}, directory) for o in own],
         ]
         for member in (*members[0], *members[1]):
             stack.push_async_callback(member.kill)
@@ -184,6 +187,7 @@ async def living(
             Sender(lambda: [a.address for a in members[0] if a.address], stripe, seed),
             # Through a proxy of its own: what hits the service's connections spares this one.
             Consumer((await stack.enter_async_context(Proxy(*(node.url for node in brokers)))).url),
+            worker_databases=own,
             apis=members[0],
             workers=members[1],
         )

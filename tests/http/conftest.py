@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -53,8 +54,16 @@ class Dependency:
     """Something the service depends on, in the state it is told to be in."""
 
     health: Health
+    looked_at: int = 0
+    # Whoever looks waits for this.
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.answers.set()
 
     async def check(self) -> Health:
+        self.looked_at += 1
+        await self.answers.wait()
         return self.health
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from httpx import AsyncClient
 
 from domain.plans import PriceList
@@ -91,3 +93,20 @@ async def test_it_is_not_ready_without_its_database_and_says_what_to_do(
         "status": "unavailable",
         "checks": [{"name": "database", "well": False, "hint": "start it"}],
     }
+
+
+async def test_however_many_ask_at_once_whether_it_is_ready_it_looks_once(
+    client: AsyncClient, database: Dependency
+) -> None:
+    database.answers.clear()
+    asking = [asyncio.create_task(client.get("/health/ready")) for _ in range(20)]
+    while not database.looked_at:
+        await asyncio.sleep(0)
+    gone = asking.pop(0)
+    gone.cancel()
+    database.answers.set()
+
+    assert {answer.status_code for answer in await asyncio.gather(*asking)} == {200}
+    assert database.looked_at == 1
+    database.health = Health("database", well=False)
+    assert (await client.get("/health/ready")).status_code == 503

@@ -1,21 +1,26 @@
 """What a unit of work does on its connection, and in which state it hands the connection back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
 
 import asyncpg
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.postgres import inbox
 from adapters.postgres.engine import create_engine, storage_errors
+from adapters.postgres.inbox import PostgresIntake
 from adapters.postgres.session import Session
+from adapters.postgres.statements import Statement
 from adapters.postgres.unit_of_work import PostgresUnitOfWork
-from ports.unit_of_work import StorageUnavailable
-from tests.examples import customer
-from tests.integration.backends import terminate, until_blocked, write_down
+from ports.unit_of_work import StorageUnavailable, UnitOfWork
+from tests.examples import customer, webhook
+from tests.integration.backends import PATIENCE, terminate, until_blocked, write_down
 
 USER = UUID(int=1)
+_NOTHING = Statement(sa.text("SELECT"))
 
 
 @pytest.fixture
@@ -102,6 +107,96 @@ async def test_a_session_that_was_ended_while_nobody_used_it_is_given_to_nobody(
         await asyncio.sleep(0)
 
     assert await known(single) == set()
+
+
+async def test_where_one_was_found_broken_none_that_is_as_old_is_given_out(
+    engine: AsyncEngine,
+) -> None:
+    old = [await Session.connect(engine) for _ in range(3)]
+    drivers = {session.driver for session in old}
+    broken = old[0]
+    broken.driver.terminate()
+    with pytest.raises(asyncpg.InterfaceError):
+        await broken.rows(_NOTHING, {})
+    for session in old:
+        await session.close()
+
+    new = [await Session.connect(engine) for _ in range(3)]
+    assert not drivers & {session.driver for session in new}
+    assert all(driver.is_closed() for driver in drivers)
+    for session in new:
+        await session.close()
+
+
+async def ask_through_sqlalchemy(uow: UnitOfWork) -> None:
+    await uow.customers.exists(USER)
+
+
+@pytest.mark.parametrize("ask", [write_down, ask_through_sqlalchemy])
+async def test_a_unit_of_work_whose_connection_was_lost_goes_on_on_no_other(
+    engine: AsyncEngine, bystander: asyncpg.Connection, ask: Callable[[UnitOfWork], Awaitable[None]]
+) -> None:
+    async with PostgresUnitOfWork(engine) as uow:
+        await uow.paid_invoices.add(["in_1"])
+        await write_down(uow)
+        await terminate(bystander)
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+            await write_down(uow)
+        with pytest.raises(StorageUnavailable, match="was lost"):
+            await ask(uow)
+        await uow.paid_invoices.add(["in_2"])
+        with pytest.raises(StorageUnavailable, match="was lost"):
+            await uow.commit()
+
+    assert await known(engine) == set()
+
+
+async def test_what_a_trigger_refuses_is_the_fault_of_the_data(
+    engine: AsyncEngine, bystander: asyncpg.Connection
+) -> None:
+    await bystander.execute("""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON payments.paid_invoices
+            FOR EACH ROW EXECUTE FUNCTION refuse();
+    """)
+
+    async def add() -> None:
+        async with PostgresUnitOfWork(engine) as uow:
+            await uow.paid_invoices.add(["in_1"])
+            await uow.commit()
+
+    try:
+        with pytest.raises(asyncpg.RaiseError, match="not this one"):
+            await add()
+    finally:
+        await bystander.execute("DROP FUNCTION refuse CASCADE")
+
+
+async def test_a_repeat_is_known_no_sooner_than_what_it_repeats_is_safe(
+    engine: AsyncEngine, bystander: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or what was answered 200 would be lost with the server, as the first try was refused for."""
+    monkeypatch.setattr(inbox, "_INTAKE_TIMEOUT", 0.3)
+    await bystander.execute("SET synchronous_commit = local")
+    await bystander.execute("ALTER SYSTEM SET synchronous_standby_names = 'that_is_away'")
+    await bystander.execute("SELECT pg_reload_conf()")
+    intake = PostgresIntake(engine)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not await bystander.fetchval("SHOW synchronous_standby_names"):
+                await asyncio.sleep(0.01)
+        for _ in range(2):  # the first is written here, and the second finds it
+            with pytest.raises(StorageUnavailable):
+                await intake.record(webhook("evt_1"))
+        assert await bystander.fetchval("SELECT count(*) FROM payments.stripe_webhook_events") == 1
+    finally:
+        await bystander.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        await bystander.execute("SELECT pg_reload_conf()")
+    async with asyncio.timeout(PATIENCE):
+        while await bystander.fetchval("SHOW synchronous_standby_names"):
+            await asyncio.sleep(0.01)
+    assert not await intake.record(webhook("evt_1"))
 
 
 def test_what_the_driver_says_of_a_session_that_has_just_ended_is_worth_a_repetition() -> None:
