@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -47,6 +48,10 @@ class Member:
         self._directory = directory
         self._stack = AsyncExitStack()
         self._process: Process | None = None
+        # Bound and not listened on: whoever is started meanwhile cannot be given this port, as it
+        # may be that of the process that was killed.
+        self._nowhere = socket.socket()
+        self._nowhere.bind(("127.0.0.1", 0))
         self._processes: list[Process] = []
 
     def log(self) -> Iterator[str]:
@@ -61,9 +66,11 @@ class Member:
         return datetime.fromisoformat(stamps[-1])
 
     @property
-    def address(self) -> str | None:
-        """Where it listens, or last did."""
-        return self._process.address if self._process else None
+    def address(self) -> str:
+        """Where it listens; where nobody does while it does not run."""
+        if self._process is not None and self._process.address is not None:
+            return self._process.address
+        return f"http://127.0.0.1:{self._nowhere.getsockname()[1]}"
 
     async def start(self, **more: str) -> None:
         """Start it, with more in its environment, and return once it works."""
@@ -74,13 +81,20 @@ class Member:
 
     async def kill(self) -> None:
         """End it as a power cut would."""
+        self._process = None
         await self._stack.aclose()
+
+    async def end(self) -> None:
+        """Never start it again."""
+        await self.kill()
+        self._nowhere.close()
 
     async def stop(self) -> None:
         """End it as an operator would. It has to end by itself, and well."""
         assert self._process is not None
         self._process.signal(signal.SIGTERM)
         assert await self._process.wait() == 0, self._process.log[-2000:]
+        self._process = None
         await self._stack.aclose()
 
     def freeze(self) -> None:
@@ -173,7 +187,7 @@ async def living(
             [Member("worker", environment | {"DATABASE_URL": o.url}, directory) for o in own],
         ]
         for member in (*members[0], *members[1]):
-            stack.push_async_callback(member.kill)
+            stack.push_async_callback(member.end)
         await asyncio.gather(*(member.start() for kind in members for member in kind))
         world = World(
             postgres,
@@ -184,7 +198,7 @@ async def living(
             broker,
             stripe,
             provider,
-            Sender(lambda: [a.address for a in members[0] if a.address], stripe, seed),
+            Sender(lambda: [api.address for api in members[0]], stripe, seed),
             # Through a proxy of its own: what hits the service's connections spares this one.
             Consumer((await stack.enter_async_context(Proxy(*(node.url for node in brokers)))).url),
             worker_databases=own,
