@@ -65,8 +65,7 @@ class Session:
     @property
     def driver(self) -> asyncpg.Connection:
         """The driver's own connection. Raises StorageUnavailable once it is in doubt."""
-        if self._connection.invalidated:
-            raise StorageUnavailable("the connection was lost, and what was done on it is undone")
+        self._refuse_if_lost()
         return self._driver
 
     async def rows(self, statement: Statement, parameters: Parameters) -> Sequence[asyncpg.Record]:
@@ -131,8 +130,12 @@ class Session:
 
     async def _through_sqlalchemy(self) -> AsyncConnection:
         await self.send()
-        assert self.driver is not None, "or it would go on silently on another connection"
+        self._refuse_if_lost()  # or it would go on silently on another connection
         return self._connection
+
+    def _refuse_if_lost(self) -> None:
+        if self._connection.invalidated:
+            raise StorageUnavailable("the connection was lost, and what was done on it is undone")
 
     async def _run(self, running: Awaitable[Result]) -> Result:
         try:
