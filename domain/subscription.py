@@ -201,7 +201,17 @@ class Subscription:
 
     def draft(self) -> Subscription:
         """A copy to work on, so that what fails half-way leaves the original as it was."""
-        return replace(self, _said=[])
+        return Subscription(  # field by field: `replace` takes several times as long
+            self.user_id,
+            self.customer_ref,
+            self.subscription_ref,
+            self.livemode,
+            self.facts,
+            self.activated,
+            self.version,
+            self.as_of,
+            self.told,
+        )
 
     # What a user asks
 

@@ -7,6 +7,7 @@ depends on them. Whoever starts late has to learn what the others were told, no 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from domain import events
@@ -30,29 +31,32 @@ def nothing_told(user_id: UUID) -> SubscriptionSnapshot:
 
 def told_after(told: SubscriptionSnapshot, event: Event) -> SubscriptionSnapshot:
     """What is known to who knew `told` and then heard this."""
-    told = replace(told, access_until=event.access_until)
+    if isinstance(event, SubscriptionSnapshot):
+        return event
+    return replace(told, access_until=event.access_until, **_sums_up(event))
+
+
+def _sums_up(event: Event) -> dict[str, Any]:
+    """What of the summary this event changes, besides when access ends."""
     match event:
         case events.SubscriptionActivated():
-            return replace(
-                told,
-                status=event.status,
-                plan=event.plan,
-                interval=event.interval,
-                trial_end=event.trial_end,
-            )
+            return {
+                "status": event.status,
+                "plan": event.plan,
+                "interval": event.interval,
+                "trial_end": event.trial_end,
+            }
         case events.SubscriptionStatusChanged():
-            return replace(told, status=event.new_status)
+            return {"status": event.new_status}
         case events.SubscriptionCanceled():
-            return replace(told, end=event.end, cancel_at=None)
+            return {"end": event.end, "cancel_at": None}
         case events.SubscriptionTrialEnding():
-            return replace(told, trial_end=event.trial_end)
+            return {"trial_end": event.trial_end}
         case events.SubscriptionCancellationScheduled():
-            return replace(told, cancel_at=event.cancel_at)
+            return {"cancel_at": event.cancel_at}
         case events.SubscriptionCancellationWithdrawn():
-            return replace(told, cancel_at=None)
+            return {"cancel_at": None}
         case events.SubscriptionPlanChanged():
-            return replace(told, plan=event.new_plan, interval=event.new_interval)
-        case events.SubscriptionSnapshot():
-            return event
+            return {"plan": event.new_plan, "interval": event.new_interval}
         case _:
-            return told  # payments say nothing else that is summed up
+            return {}  # payments say nothing else that is summed up

@@ -37,23 +37,50 @@ _STATUSES: Final = {"incomplete_expired": Status.EXPIRED}
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event as the functions below need it. `data` is its raw `data` member."""
+    """What an event says besides its object."""
 
-    type: str
     created: datetime
     livemode: bool
-    data: bytes | msgspec.Raw
 
 
-def to_command(event: Event, prices: PriceList) -> Command | Unhandled:
+class _Data(msgspec.Struct, Generic[Object]):
+    object: Object
+
+
+class _Stored(msgspec.Struct, Generic[Object]):
+    created: int
+    data: _Data[Object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Translation(Generic[Object]):
+    """How an event of some type is read, and what its object then comes to."""
+
+    decoder: msgspec.json.Decoder[_Stored[Object]]
+    translate: Callable[[Object, Event, PriceList], Command | Unhandled]
+
+
+_SUBSCRIPTION: Final = msgspec.json.Decoder(_Stored[shapes.Subscription])
+_INVOICE: Final = msgspec.json.Decoder(_Stored[shapes.Invoice])
+_CUSTOMER: Final = msgspec.json.Decoder(_Stored[shapes.Customer])
+_CHECKOUT_SESSION: Final = msgspec.json.Decoder(_Stored[shapes.CheckoutSession])
+
+
+def to_command(
+    event_type: str, payload: bytes, livemode: bool, prices: PriceList
+) -> Command | Unhandled:
     """What an event tells us to do. Raises UnreadableWebhook where its shape is not as we know."""
-    translate = _TRANSLATIONS.get(event.type)
-    if translate is None:
+    translation = _TRANSLATIONS.get(event_type)
+    if translation is None:
         return Unhandled("nothing of ours follows from this type of event")
     try:
-        return translate(event, prices)
+        # Once, since it takes as long as all the rest, for the whole of the event.
+        read = translation.decoder.decode(payload)
+        created = moment(read.created)
+        assert created is not None, "created is required"
+        return translation.translate(read.data.object, Event(created, livemode), prices)
     except (msgspec.DecodeError, InvalidMoney, ValueError, RecursionError) as error:
-        raise UnreadableWebhook(f"{event.type}: {error}") from error
+        raise UnreadableWebhook(f"{event_type}: {error}") from error
 
 
 def to_snapshot(
@@ -63,8 +90,16 @@ def to_snapshot(
 
     Raises ValueError, by its name where a field is absent that this cannot be told without.
     """
+    return _snapshot(subscription, *_what_was_bought(subscription, prices), ended_at)
+
+
+def _snapshot(
+    subscription: shapes.Subscription,
+    item: shapes.SubscriptionItem | None,
+    offer: Offer | None,
+    ended_at: datetime | None,
+) -> Snapshot:
     status = _status(subscription)
-    item, offer = _what_was_bought(subscription, prices)
     price_ref, interval = _price_of(item, subscription.plan)
     period_start, period_end = _period(subscription, item)
     trial_end = needed(subscription.trial_end, "trial_end")
@@ -114,32 +149,30 @@ def email_of(customer: shapes.Customer) -> str | None:
     return None if email is None or len(email) > _LONGEST_TEXT else clean(email) or None
 
 
-def _apply_change(rank: Rank, *, trial_ending: bool = False) -> _Translation:
-    def translate(event: Event, prices: PriceList) -> Command:
-        seen = _object(event, _SUBSCRIPTION)
+def _apply_change(rank: Rank, *, trial_ending: bool = False) -> _Translation[shapes.Subscription]:
+    def translate(seen: shapes.Subscription, event: Event, prices: PriceList) -> Command:
         if rank is Rank.DELETED and seen.status not in ("canceled", "incomplete_expired"):
             seen.status = "canceled"  # what is deleted has ended, whatever its last status was
-        is_ours = _what_was_bought(seen, prices)[1] is not None
+        item, offer = _what_was_bought(seen, prices)
         return commands.ApplySubscriptionChange(
             subscription_ref=_required(seen.id, "subscription.id"),
             owner=Owner(
                 customer_ref=_reference(needed(seen.customer, "customer"), "subscription.customer"),
                 user_id=user_of(needed(seen.metadata, "metadata")),
-                ours=is_ours or not prices.is_learned,
+                ours=offer is not None or not prices.is_learned,
                 livemode=event.livemode,
                 at=event.created,
             ),
-            snapshot=to_snapshot(seen, prices, ended_at=event.created),
+            snapshot=_snapshot(seen, item, offer, event.created),
             as_of=watermark(event.created, rank),
             trial_ending=trial_ending,
-            plan_is_certain=is_ours or prices.is_learned,
+            plan_is_certain=offer is not None or prices.is_learned,
         )
 
-    return translate
+    return _Translation(_SUBSCRIPTION, translate)
 
 
-def _invoice_paid(event: Event, prices: PriceList) -> Command | Unhandled:
-    invoice = _object(event, _INVOICE)
+def _invoice_paid(invoice: shapes.Invoice, event: Event, prices: PriceList) -> Command | Unhandled:
     subscription_ref = _subscription_ref(invoice)
     if subscription_ref is None:
         return _NO_SUBSCRIPTION
@@ -154,9 +187,8 @@ def _invoice_paid(event: Event, prices: PriceList) -> Command | Unhandled:
     )
 
 
-def _payment_failed(reason: PaymentFailure) -> _Translation:
-    def translate(event: Event, prices: PriceList) -> Command | Unhandled:
-        invoice = _object(event, _INVOICE)
+def _payment_failed(reason: PaymentFailure) -> _Translation[shapes.Invoice]:
+    def translate(invoice: shapes.Invoice, event: Event, prices: PriceList) -> Command | Unhandled:
         subscription_ref = _subscription_ref(invoice)
         if subscription_ref is None:
             return _NO_SUBSCRIPTION
@@ -173,12 +205,11 @@ def _payment_failed(reason: PaymentFailure) -> _Translation:
             hosted_invoice_url=invoice.hosted_invoice_url,
         )
 
-    return translate
+    return _Translation(_INVOICE, translate)
 
 
-def _update_customer(rank: Rank) -> _Translation:
-    def translate(event: Event, prices: PriceList) -> Command:
-        customer = _object(event, _CUSTOMER)
+def _update_customer(rank: Rank) -> _Translation[shapes.Customer]:
+    def translate(customer: shapes.Customer, event: Event, prices: PriceList) -> Command:
         return commands.UpdateCustomer(
             customer_ref=_required(customer.id, "customer.id"),
             user_id=user_of(needed(customer.metadata, "metadata")),
@@ -189,11 +220,10 @@ def _update_customer(rank: Rank) -> _Translation:
             livemode=event.livemode,
         )
 
-    return translate
+    return _Translation(_CUSTOMER, translate)
 
 
-def _retire_customer(event: Event, prices: PriceList) -> Command:
-    customer = _object(event, _CUSTOMER)
+def _retire_customer(customer: shapes.Customer, event: Event, prices: PriceList) -> Command:
     return commands.RetireCustomer(
         customer_ref=_required(customer.id, "customer.id"),
         at=event.created,
@@ -201,8 +231,9 @@ def _retire_customer(event: Event, prices: PriceList) -> Command:
     )
 
 
-def _checkout_completed(event: Event, prices: PriceList) -> Command | Unhandled:
-    session = _object(event, _CHECKOUT_SESSION)
+def _checkout_completed(
+    session: shapes.CheckoutSession, event: Event, prices: PriceList
+) -> Command | Unhandled:
     subscription = needed(session.subscription, "subscription")
     subscription_ref = _reference(subscription, "checkout.session.subscription")
     if subscription_ref is None:
@@ -214,52 +245,35 @@ def _checkout_completed(event: Event, prices: PriceList) -> Command | Unhandled:
     )
 
 
-def _checkout_expired(event: Event, prices: PriceList) -> Command:
-    session = _object(event, _CHECKOUT_SESSION)
+def _checkout_expired(session: shapes.CheckoutSession, event: Event, prices: PriceList) -> Command:
     return commands.ExpireCheckout(
         session_ref=_required(session.id, "checkout.session.id"),
         owner=_owner_of_session(session, event),
     )
 
 
-_Translation = Callable[[Event, PriceList], Command | Unhandled]
-
 # Every type of event we act on. What the product needs is listed first, then what keeps it
 # right; the endpoint at Stripe should be subscribed to exactly these.
-_TRANSLATIONS: Final[Mapping[str, _Translation]] = {
+_TRANSLATIONS: Final[Mapping[str, _Translation[Any]]] = {
     "customer.subscription.created": _apply_change(Rank.CREATED),
     "customer.subscription.updated": _apply_change(Rank.UPDATED),
     "customer.subscription.deleted": _apply_change(Rank.DELETED),
     "customer.subscription.trial_will_end": _apply_change(Rank.UPDATED, trial_ending=True),
-    "invoice.payment_succeeded": _invoice_paid,
+    "invoice.payment_succeeded": _Translation(_INVOICE, _invoice_paid),
     "invoice.payment_failed": _payment_failed(PaymentFailure.DECLINED),
     "customer.subscription.paused": _apply_change(Rank.UPDATED),
     "customer.subscription.resumed": _apply_change(Rank.UPDATED),
-    "invoice.paid": _invoice_paid,
+    "invoice.paid": _Translation(_INVOICE, _invoice_paid),
     "invoice.payment_action_required": _payment_failed(PaymentFailure.ACTION_REQUIRED),
-    "checkout.session.completed": _checkout_completed,
-    "checkout.session.expired": _checkout_expired,
+    "checkout.session.completed": _Translation(_CHECKOUT_SESSION, _checkout_completed),
+    "checkout.session.expired": _Translation(_CHECKOUT_SESSION, _checkout_expired),
     "customer.created": _update_customer(Rank.CREATED),
     "customer.updated": _update_customer(Rank.UPDATED),
-    "customer.deleted": _retire_customer,
+    "customer.deleted": _Translation(_CUSTOMER, _retire_customer),
 }
 HANDLED_TYPES: Final = frozenset(_TRANSLATIONS)
 
 _NO_SUBSCRIPTION: Final = Unhandled("it belongs to no subscription", foreign=True)
-
-
-class _Data(msgspec.Struct, Generic[Object]):
-    object: Object
-
-
-_SUBSCRIPTION: Final = msgspec.json.Decoder(_Data[shapes.Subscription])
-_INVOICE: Final = msgspec.json.Decoder(_Data[shapes.Invoice])
-_CUSTOMER: Final = msgspec.json.Decoder(_Data[shapes.Customer])
-_CHECKOUT_SESSION: Final = msgspec.json.Decoder(_Data[shapes.CheckoutSession])
-
-
-def _object(event: Event, decoder: msgspec.json.Decoder[_Data[Object]]) -> Object:
-    return decoder.decode(event.data).object
 
 
 def _status(subscription: shapes.Subscription) -> str:

@@ -14,11 +14,11 @@ from typing import Final
 import msgspec
 
 from adapters.stripe import shapes, signatures
-from adapters.stripe.translation import Event, moment, to_command
+from adapters.stripe.translation import moment, to_command
 from domain.commands import Command
 from domain.plans import PriceList
 from ports.inbox import ClaimedWebhook, ReceivedWebhook
-from ports.webhooks import RejectedWebhook, RejectionReason, Unhandled, UnreadableWebhook
+from ports.webhooks import RejectedWebhook, RejectionReason, Unhandled
 
 _THIN_EVENT: Final = "v2.core.event"
 # What fits the columns of the inbox; Stripe's own are far shorter.
@@ -28,15 +28,6 @@ _API_VERSION: Final = re.compile(r"[\x21-\x7e]{1,100}")
 
 _envelope: Final = msgspec.json.Decoder(shapes.Envelope)
 _head: Final = msgspec.json.Decoder(shapes.HeadData)
-
-
-class _Stored(msgspec.Struct):
-    type: str
-    created: int
-    data: msgspec.Raw
-
-
-_stored: Final = msgspec.json.Decoder(_Stored)
 
 
 class StripeWebhooks:
@@ -57,15 +48,7 @@ class StripeWebhooks:
 
     def translate(self, webhook: ClaimedWebhook) -> Command | Unhandled:
         """What a stored webhook tells us to do."""
-        try:
-            stored = _stored.decode(webhook.payload)
-            created = moment(stored.created)
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            raise UnreadableWebhook(f"{webhook.event_type}: {error}") from error
-        assert created is not None, "created is required"
-        return to_command(
-            Event(webhook.event_type, created, webhook.livemode, stored.data), self._prices
-        )
+        return to_command(webhook.event_type, webhook.payload, webhook.livemode, self._prices)
 
 
 def read_event(payload: bytes, *, traceparent: str) -> ReceivedWebhook:

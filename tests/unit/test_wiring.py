@@ -42,7 +42,7 @@ def test_what_users_do_takes_no_connection_from_webhooks_and_workers(
     container: wiring.Container,
 ) -> None:
     users = container.users_unit_of_work()._engine  # type: ignore[attr-defined]
-    assert users is container.users_engine()
+    assert users.pool is container.users_engine().pool
     assert users.pool is not container.engine().pool
     intake = container.intake()._engine  # type: ignore[attr-defined]
     assert intake.pool is container.engine().pool
