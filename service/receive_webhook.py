@@ -12,7 +12,7 @@ from ports.inbox import Intake, Overloaded
 from ports.metrics import Metrics
 from ports.unit_of_work import StorageUnavailable
 from ports.webhooks import RejectedWebhook, WebhookReader
-from service.tracing import UNTRACED, Traces, continue_trace, trace_id_of
+from service.tracing import UNTRACED, Traces, trace_id_of
 from service.uncounted import UNCOUNTED
 
 log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ class ReceiveWebhook:
         StorageUnavailable where it could not be written down and must be sent again.
         """
         traced = self._traces.begin("receive webhook", traceparent, SpanKind.SERVER)
-        ours = traced.traceparent if traced else continue_trace(traceparent)
+        ours = traced.traceparent if traced else self._traces.unrecorded(traceparent)
         try:
             webhook = self._reader.receive(
                 payload, signature, now=self._clock.now(), traceparent=ours

@@ -24,7 +24,7 @@ from ports.unit_of_work import StorageUnavailable
 from ports.webhooks import RejectedWebhook, RejectionReason
 from service.relay_outbox import RelayOutbox
 from service.retry import RetryPolicy
-from service.tracing import Traces
+from service.tracing import MOST_A_SECOND, Traces
 from tests.service.house import House
 from tests.stripe_payloads import DAY, START, USER, event, invoice, signed, subscription
 
@@ -210,7 +210,8 @@ class Collector:
         self._spans = InMemorySpanExporter()
         provider = TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(self._spans))
-        self.traces = Traces(provider.get_tracer("test"))
+        self.now = 0.0
+        self.traces = Traces(provider.get_tracer("test"), monotonic=lambda: self.now)
 
     def spans(self, name: str) -> list[ReadableSpan]:
         """The spans of this name, in the order of their end."""
@@ -270,6 +271,26 @@ async def test_a_step_says_how_it_ended() -> None:
     (processed,) = collector.spans("process webhook")
     assert processed.attributes is not None
     assert processed.attributes["outcome"] == "applied"
+
+
+async def test_a_trace_is_recorded_whole_or_not_at_all() -> None:
+    """Whoever begins it decides: a caller, or how many there are."""
+    collector = Collector()
+    house = House(traces=collector.traces)
+    others = [collector.traces.begin("other", None, SpanKind.SERVER) for _ in range(MOST_A_SECOND)]
+    assert all(others)
+    await house.run(created())
+    assert collector.spans("receive webhook") == collector.spans("process webhook") == []
+    collector.now = 1.0
+    assert collector.traces.begin("a caller's", f"{CALLER[:-2]}00", SpanKind.SERVER) is None
+    past_due = event(
+        "customer.subscription.updated", subscription(status="past_due"), created=START + DAY
+    )
+    await house.run(past_due)
+
+    assert len(collector.spans("receive webhook")) == len(collector.spans("process webhook")) == 1
+    flags = [int(json.loads(one.body)["traceparent"][-2:], 16) for one in house.published()]
+    assert [flag & 1 for flag in flags] == [0, 1]
 
 
 async def test_without_a_collector_no_span_is_made_and_the_trace_goes_on() -> None:
