@@ -71,7 +71,12 @@ async def start(*arguments: str, **environment: str) -> Process:
     """Start the sandbox with these settings and no others."""
     given = {"PATH": os.environ["PATH"], **environment}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sandbox", *arguments, env=given, stdout=PIPE, stderr=STDOUT
+        *(sys.executable, "-m", "sandbox", *arguments),
+        env=given,
+        stdout=PIPE,
+        stderr=STDOUT,
+        # Tests that are run with nohup ignore it, and so would the sandbox.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
 
 
