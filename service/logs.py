@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import io
 import json
 import logging
@@ -98,7 +99,8 @@ class ByTurns:
     def _write_all(self) -> None:
         self._written_by = None
         lines, self._lines = self._lines, []
-        if lines:
+        # Where nobody reads them they are lost: to report that would be a line as well.
+        with contextlib.suppress(OSError, ValueError):
             self._file.write(b"".join(lines))
             self._file.flush()
 

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy import Dialect
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
+from adapters.postgres.statements import AFTER
+
 _DIALECT: Dialect = PGDialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 
 
@@ -21,7 +23,7 @@ def insert_arrays(table: sa.Table, columns: Sequence[str], then: str) -> str:
     """
     return (
         f"INSERT INTO {table.fullname} AS old ({', '.join(columns)}) "
-        f"SELECT {', '.join(columns)} FROM {unnest(table, columns)} {then}"
+        f"SELECT {', '.join(columns)} FROM {unnest(table, columns)} WHERE {AFTER} {then}"
     )
 
 

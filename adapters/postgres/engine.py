@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Final
 
 import asyncpg
@@ -13,6 +14,7 @@ from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from ports.unit_of_work import ConcurrentChange, StorageUnavailable
 
@@ -31,6 +33,8 @@ _CONNECT_TIMEOUT: Final = 5.0
 # Everything else is the server's or the operator's to mend.
 _THE_DATA_IS_AT_FAULT: Final = ("21", "22", "23", "54", "P0")
 READ_ONLY: Final = "25006"
+# What a connection says of when it was made, by a clock that nobody sets.
+SINCE: Final = "since"
 _ONE_CUSTOMER_PER_USER: Final = "ix_stripe_customers_user_id"
 _TAKES_NO_WRITES: Final = (
     "the database takes no writes: does DATABASE_URL lead to a standby, or is its disk full?"
@@ -84,7 +88,12 @@ def create_engine(
         },
     )
     event.listen(engine.sync_engine, "handle_error", _leave_what_takes_no_writes)
+    event.listen(engine.sync_engine, "connect", _note_when)
     return engine
+
+
+def _note_when(_: object, connection: ConnectionPoolEntry) -> None:
+    connection.info[SINCE] = monotonic()
 
 
 def _leave_what_takes_no_writes(context: ExceptionContext) -> None:

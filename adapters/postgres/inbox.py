@@ -16,7 +16,7 @@ from adapters.postgres.fence import HOLD_SHARE, hold_share, holder
 from adapters.postgres.group_commit import GroupCommit
 from adapters.postgres.session import Session
 from adapters.postgres.settlements import CHANNEL as SETTLED_CHANNEL
-from adapters.postgres.statements import Statement, Write
+from adapters.postgres.statements import AFTER, Statement, Write
 from adapters.postgres.tables import PENDING
 from adapters.postgres.tables import stripe_webhook_events as t
 from ports.inbox import (
@@ -76,7 +76,7 @@ _RECORD: Final = Statement(
         " FROM written"
     )
 )
-# Seconds. Stripe waits for an answer no longer than about twenty.
+# Seconds for the statement. Stripe waits for an answer no longer than about twenty.
 _INTAKE_TIMEOUT: Final = 10.0
 # In the order of ClaimedWebhook's fields. The size of a payload is read without reading the
 # payload, and the rows come in order already, so the sum costs next to nothing.
@@ -114,7 +114,7 @@ _SETTLE: Final = Write(
     " next_attempt_at = now() + new.delay, waiting_for = new.waiting_for,"
     " processed_at = CASE WHEN new.processed THEN now() END, updated_at = now()"
     f" FROM {unnest(t, _SETTLED, delay='interval')} WHERE e.id = new.id"
-    " AND CASE WHEN e.processed THEN false ELSE e.outcome IS NULL END"
+    f" AND CASE WHEN e.processed THEN false ELSE e.outcome IS NULL END AND {AFTER}"
     " RETURNING e.event_id, e.outcome",
     tell=f"SELECT CAST(pg_notify('{SETTLED_CHANNEL}', event_id) AS text) FROM settled"
     f" WHERE outcome IS NOT NULL AND event_id LIKE '{OWN_EVENT}%'",

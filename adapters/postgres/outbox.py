@@ -13,7 +13,6 @@ from adapters.postgres.arrays import unnest
 from adapters.postgres.fence import SHARE_IS_HELD, hold_share, holder
 from adapters.postgres.session import Session
 from adapters.postgres.statements import AFTER, Statement, Write
-from adapters.postgres.subscriptions import SAVED
 from adapters.postgres.tables import outbox_events as t
 from ports.outbox import Message
 from ports.partitions import Share, partition_of
@@ -35,13 +34,13 @@ _NUMBER: Final = (
     "CASE WHEN new.version > 0 THEN new.version ELSE (SELECT LEAST(min(o.version), 0) - 1"
     f" FROM {t.fullname} o WHERE o.subscription_id = new.subscription_id) END"
 )
-# Who holds a subscription to number messages of his own is waited for before these are.
+# A subscription is saved before its messages are written: that waits for whoever holds it in order
+# to number messages of his own.
 _ADD: Final = Write(
     "written",
     f"INSERT INTO {t.fullname} ({', '.join(_ADDED)})"
     f" SELECT {', '.join(_NUMBER if name == 'version' else name for name in _ADDED)}"
     f" FROM {unnest(t, _ADDED)} WHERE {AFTER} RETURNING id",
-    after=SAVED,
     tell=f"SELECT CAST(pg_notify('{Stage.OUTBOX}', '') AS text) FROM written"
     " WHERE CAST(:wake AS boolean) LIMIT 1",
 )

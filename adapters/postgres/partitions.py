@@ -8,6 +8,7 @@ database's: no two clocks have to agree.
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.postgres.engine import storage_errors
+from adapters.postgres.engine import sqlstate, storage_errors
 from adapters.postgres.stalled import end_stalled_sessions
 from adapters.postgres.tables import worker_partitions, workers
 from ports.partitions import PARTITIONS, Share
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 # How long a worker is believed alive without a sign of life, in seconds: several renewals, and
 # longer than a garbage collection or a slow disk may take.
 LEASE_SECONDS = 10.0
+_NO_RIGHT: Final = "42501"
 
 
 class PostgresPartitions:
@@ -41,6 +43,7 @@ class PostgresPartitions:
         self._engine = engine
         self._lease_seconds = lease_seconds
         self._share = Share(worker or uuid4(), epoch=0)
+        self._may_end_sessions = True  # as far as is known
 
     def held(self) -> Share:
         """The share as far as is known here."""
@@ -71,7 +74,11 @@ class PostgresPartitions:
             async with self._engine.begin() as connection:
                 await end_stalled_sessions(connection, self._lease_seconds)
         except DBAPIError as error:
-            log.warning("stalled_sessions_not_ended", error=str(error.orig))
+            if sqlstate(error) != _NO_RIGHT:
+                raise
+            if self._may_end_sessions:
+                self._may_end_sessions = False
+                log.warning("no_right_to_end_sessions", error=str(error.orig))
 
     async def _fair_share(self, connection: AsyncConnection, epoch: int) -> Share:
         me = self._share.worker

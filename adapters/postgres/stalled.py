@@ -38,8 +38,7 @@ async def end_stalled_sessions(connection: AsyncConnection, seconds: float) -> N
     stalled = await connection.execute(_STALLED, {"seconds": seconds, "within": _ENDS_WITHIN_MS})
     for session in stalled:
         log.warning(
-            "stalled_session_ended",
+            "stalled_session_ended" if session.ended else "stalled_session_not_ended",
             pid=session.pid,
             application=session.application_name,
-            ended=session.ended,
         )

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 _DIALECT: Final = dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 _PLACEHOLDER: Final = re.compile(r"\$(\d+)")
-# Where a change says that it comes after another: see Write.
+# The condition of every change that it may have to wait for another: see `together`.
 AFTER: Final = "(true /* after */)"
 
 Parameters = Mapping[str, Any]
@@ -35,16 +35,16 @@ class Statement:
 class Write:
     """An INSERT or UPDATE whose result nobody waits for, so that it can travel with others.
 
-    `name` is what its result is called, of which `tell`, a SELECT of one text, may ask. Where the
-    one called `after` travels with it, that is done first: its condition AFTER sees to it.
+    `name` is what its result is called, of which `tell`, a SELECT of one text, may ask. Among the
+    conditions of `change` is AFTER.
     """
 
-    def __init__(
-        self, name: str, change: str, *, tell: str | None = None, after: str | None = None
-    ) -> None:
+    def __init__(self, name: str, change: str, *, tell: str | None = None) -> None:
+        assert AFTER in change, "or nothing says when it is done"
         self.name = name
-        self.after = after
-        self.change = Statement(sa.text(change))
+        self.change = Statement(
+            sa.text(change if "RETURNING" in change else f"{change} RETURNING 1")
+        )
         self.tell = None if tell is None else Statement(sa.text(tell))
 
     def values(self, parameters: Parameters) -> list[Any]:
@@ -57,19 +57,21 @@ class Write:
 def together(writes: tuple[Write, ...]) -> str:
     """One statement that does all of these; its parameters are theirs, one after the other.
 
-    None of them sees what another one does, so no two may change the same row.
-    (PostgreSQL: Data-Modifying Statements in WITH)
+    They are done in this order, so that locks are taken in it, too: each asks for what the one
+    before it gave. Left to itself the server does them in any. But none of them sees what another
+    one does, so no two may change the same row. (PostgreSQL: Data-Modifying Statements in WITH)
     """
     changes: list[str] = []
     told: list[str] = []
     number = 0
+    before: str | None = None
     for write in writes:
         change = _numbered_from(number, write.change)
         number += len(write.change.names)
-        if write.after in {other.name for other in writes}:
-            # To count what the other one gives takes all of it to be done.
-            change = change.replace(AFTER, f"(SELECT count(*) >= 0 FROM {write.after})")
+        if before is not None:
+            change = change.replace(AFTER, f"(SELECT count(*) >= 0 FROM {before})")
         changes.append(f"{write.name} AS ({change})")
+        before = write.name
         if write.tell is not None:
             told.append(f"({_numbered_from(number, write.tell)})")
             number += len(write.tell.names)

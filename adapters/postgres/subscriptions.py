@@ -17,9 +17,6 @@ from adapters.postgres.tables import subscriptions as t
 from domain.events import SubscriptionSnapshot
 from domain.subscription import Snapshot, Status, Subscription
 
-# What others call the result of saving subscriptions.
-SAVED: Final = "saved_subscriptions"
-
 
 class _Told(msgspec.Struct):
     """What the messages up to this version said."""
@@ -199,13 +196,12 @@ def _write(subscriptions: Sequence[Subscription]) -> dict[str, list[Any]]:
 
 _COLUMNS: Final = tuple(c.name for c in t.c if c.name not in ("created_at", "updated_at"))
 _UPSERT: Final = Write(
-    SAVED,
+    "saved_subscriptions",
     insert_arrays(
         t,
         _COLUMNS,
         "ON CONFLICT (stripe_subscription_id) WHERE stripe_subscription_id IS NOT NULL"
         " DO UPDATE SET updated_at = now(), "
-        + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "id")
-        + " RETURNING old.id",
+        + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "id"),
     ),
 )

@@ -15,11 +15,19 @@ from adapters.postgres.inbox import PostgresIntake
 from adapters.postgres.session import Session
 from adapters.postgres.statements import Statement
 from adapters.postgres.unit_of_work import PostgresUnitOfWork
+from ports.inbox import Outcome, Processed
 from ports.unit_of_work import StorageUnavailable, UnitOfWork
 from tests.examples import customer, webhook
 from tests.integration.backends import PATIENCE, terminate, until_blocked, write_down
 
 USER = UUID(int=1)
+# What the driver says of a session that has ended, by how much of its end has arrived.
+_LOST = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.exceptions.InternalClientError,
+    OSError,
+)
 _NOTHING = Statement(sa.text("SELECT"))
 
 
@@ -29,6 +37,9 @@ async def single(migrated_url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_engine(migrated_url, name="under test", pool_size=1)
     yield engine
     await engine.dispose()
+
+
+_WAITS_FOR_A_STANDBY = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 
 async def known(engine: AsyncEngine) -> set[str]:
@@ -44,6 +55,34 @@ async def test_what_is_written_twice_is_written_both_times(single: AsyncEngine) 
         await uow.commit()
 
     assert await known(single) == {"in_1", "in_2"}
+
+
+async def test_locks_are_taken_in_the_order_in_which_things_were_written(
+    engine: AsyncEngine, single: AsyncEngine, bystander: asyncpg.Connection
+) -> None:
+    """Left to itself PostgreSQL would mark the webhook, and hold it, while it waits."""
+    intake = PostgresIntake(single)
+    await intake.record(webhook("evt_1"))
+    id_ = await bystander.fetchval("SELECT id FROM payments.stripe_webhook_events")
+
+    async def work_off() -> None:
+        async with PostgresUnitOfWork(single) as uow:
+            await uow.customers.save([customer(USER)])
+            await uow.paid_invoices.add(["in_1"])
+            await uow.inbox.settle([Processed(id_, Outcome.APPLIED)])
+            await uow.commit()
+
+    async with PostgresUnitOfWork(engine) as holder:
+        await holder.customers.save([customer(USER)])
+        await write_down(holder)
+        working = asyncio.create_task(work_off())
+        await until_blocked(bystander)
+        assert await bystander.fetchval(
+            "SELECT count(*) FROM (SELECT FROM payments.stripe_webhook_events"
+            " FOR UPDATE SKIP LOCKED) AS free"
+        )
+        await holder.commit()
+    await working
 
 
 async def test_what_is_written_is_seen_by_whatever_is_asked_next(single: AsyncEngine) -> None:
@@ -103,8 +142,9 @@ async def test_a_session_that_was_ended_while_nobody_used_it_is_given_to_nobody(
     ended = session.driver
     await session.close()
     assert await terminate(bystander) == 1
-    while not ended.is_closed():  # its end is still on its way
-        await asyncio.sleep(0)
+    async with asyncio.timeout(PATIENCE):
+        while not ended.is_closed():  # its end is still on its way
+            await asyncio.sleep(0)
 
     assert await known(single) == set()
 
@@ -140,7 +180,7 @@ async def test_a_unit_of_work_whose_connection_was_lost_goes_on_on_no_other(
         await uow.paid_invoices.add(["in_1"])
         await write_down(uow)
         await terminate(bystander)
-        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        with pytest.raises(_LOST):
             await write_down(uow)
         with pytest.raises(StorageUnavailable, match="was lost"):
             await ask(uow)
@@ -183,19 +223,24 @@ async def test_a_repeat_is_known_no_sooner_than_what_it_repeats_is_safe(
     await bystander.execute("SELECT pg_reload_conf()")
     intake = PostgresIntake(engine)
     try:
+        probe = asyncio.create_task(intake.record(webhook("evt_0")))
         async with asyncio.timeout(PATIENCE):
-            while not await bystander.fetchval("SHOW synchronous_standby_names"):
+            while not await bystander.fetchval(_WAITS_FOR_A_STANDBY):
+                if probe.done():  # the server has not heard of it yet
+                    probe = asyncio.create_task(intake.record(webhook("evt_0")))
                 await asyncio.sleep(0.01)
+        await asyncio.gather(probe, return_exceptions=True)
         for _ in range(2):  # the first is written here, and the second finds it
             with pytest.raises(StorageUnavailable):
                 await intake.record(webhook("evt_1"))
-        assert await bystander.fetchval("SELECT count(*) FROM payments.stripe_webhook_events") == 1
+        assert await bystander.fetchval("SELECT count(*) FROM payments.stripe_webhook_events") == 2
     finally:
         await bystander.execute("ALTER SYSTEM RESET synchronous_standby_names")
         await bystander.execute("SELECT pg_reload_conf()")
     async with asyncio.timeout(PATIENCE):
         while await bystander.fetchval("SHOW synchronous_standby_names"):
             await asyncio.sleep(0.01)
+    monkeypatch.undo()
     assert not await intake.record(webhook("evt_1"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -348,6 +348,17 @@ def test_a_payment_is_told_with_a_version_of_its_own() -> None:
 
     assert subject.pull_occurrences() == [events.Occurrence(1, NOW, paid)]
     assert subject.pull_occurrences() == []
+
+
+def test_a_draft_has_all_that_the_original_has() -> None:
+    subject = subscription("active")
+    kept = [field.name for field in fields(subject) if field.compare]
+    for name in kept:
+        setattr(subject, name, f"the {name}")
+
+    draft = subject.draft()
+
+    assert [getattr(draft, name) for name in kept] == [f"the {name}" for name in kept]
 
 
 def test_a_draft_leaves_the_original_as_it_was() -> None:

@@ -227,6 +227,18 @@ def test_a_line_without_a_loop_or_in_one_that_ended_before_its_turn_is_not_kept_
     assert file.getvalue() == b"one\ntwo\nthree\n"
 
 
+async def test_where_nobody_reads_the_log_nothing_is_made_of_it() -> None:
+    """To report it would be a line as well."""
+    lines = logs.ByTurns(Mock(write=Mock(side_effect=BrokenPipeError)))
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
+    lines.write(b"one\n")
+    lines.flush()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert complaints == []
+
+
 def test_what_was_logged_last_is_written_before_the_process_ends() -> None:
     program = """
 import asyncio, structlog
