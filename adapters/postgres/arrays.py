@@ -9,12 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import sqlalchemy as sa
-from sqlalchemy import Dialect
-from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from adapters.postgres.statements import AFTER
-
-_DIALECT: Dialect = PGDialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
+from adapters.postgres.statements import AFTER, DIALECT
 
 
 def insert_arrays(table: sa.Table, columns: Sequence[str], then: str) -> str:
@@ -40,4 +36,4 @@ def _type_of(column: sa.Column[object]) -> str:
     # A cast to varchar(n) would cut off silently what an assignment refuses.
     if isinstance(column.type, sa.String):
         return "text"
-    return column.type.compile(dialect=_DIALECT)
+    return column.type.compile(dialect=DIALECT)

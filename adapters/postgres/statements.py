@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy import Dialect
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-_DIALECT: Final = dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
+# SQLAlchemy leaves the making of its dialects untyped.
+DIALECT: Final[Dialect] = dialect()  # type: ignore[no-untyped-call]
 _PLACEHOLDER: Final = re.compile(r"\$(\d+)")
 # The condition of every change that it may have to wait for another: see `together`.
 AFTER: Final = "(true /* after */)"
@@ -21,8 +23,8 @@ Parameters = Mapping[str, Any]
 class Statement:
     """A statement of SQLAlchemy's, made ready for the driver."""
 
-    def __init__(self, statement: sa.Executable) -> None:
-        compiled = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]
+    def __init__(self, statement: sa.TextClause | sa.Select[*tuple[Any, ...]]) -> None:
+        compiled = statement.compile(dialect=DIALECT)
         self.sql = str(compiled)
         # The parameters, in the order of $1, $2 and so on.
         self.names: Sequence[str] = compiled.positiontup or ()
