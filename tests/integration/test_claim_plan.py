@@ -90,7 +90,7 @@ async def test_a_claim_reads_the_index_of_what_is_pending_in_its_order(
 
 
 @pytest.mark.parametrize("planning", PLANNING)
-async def test_what_a_batch_writes_is_found_by_indexes_however_long_the_history(
+async def test_what_a_batch_writes_is_found_by_its_own_index_however_long_history_and_backlog(
     database: asyncpg.Connection, planning: str
 ) -> None:
     await database.execute(f"SET plan_cache_mode = {planning}")
@@ -116,6 +116,11 @@ async def test_what_a_batch_writes_is_found_by_indexes_however_long_the_history(
         delay=column.format("NULL::interval"),
     )
 
+    published = await plan_of(database, outbox._MARK_PUBLISHED, ids=ids, at="now()")
+    unrouted = await plan_of(database, outbox._MARK_UNROUTED, ids=ids, at="now()")
+
     assert '"Index Name": "ix_stripe_webhook_events_waiting_for"' in woken
     assert '"Index Name": "stripe_webhook_events_pkey"' in settled
-    assert "Seq Scan" not in woken + settled
+    assert '"Index Name": "outbox_events_pkey"' in published
+    assert '"Index Name": "outbox_events_pkey"' in unrouted
+    assert "Seq Scan" not in woken + settled + published + unrouted
