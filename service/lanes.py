@@ -16,9 +16,9 @@ from typing import Final, Protocol
 from ports.partitions import HeldPartitions, Share
 from service.loop import FULL
 
-# A lane that has nothing left waits for one that has: at most for this many batches, some tens of
-# milliseconds each.
-BATCHES_IN_A_ROW: Final = 4
+# However much there is to do, somebody may want to stop this process: the lanes come to an end after
+# so many batches each, of some tens of milliseconds.
+BATCHES_IN_A_ROW: Final = 16
 
 
 class Stage(Protocol):
@@ -52,25 +52,27 @@ class Lanes:
     """Runs lanes of one stage as if they were one, once there is work for several.
 
     `whole` has all their partitions. It takes what little there is by itself; only when it has had
-    a batch of at least `full` do the lanes go on, and never at the same time as it.
+    a batch of at least `full` do the lanes go on, and never at the same time as it. They end when
+    one of them has less: what comes in for that one must not wait for what the others still have.
     """
 
     def __init__(self, whole: Stage, lanes: Sequence[Stage], full: int = FULL) -> None:
         self._whole = whole
         self._lanes = lanes
         self._full = full
+        self._all_are_full = False
 
     async def run_once(self) -> int:
-        """Work off a batch, and a few more in each lane where it was full; returns how much was
-        done.
+        """Work off a batch, and several in each lane where it was full; returns how much was done.
 
         Raises what a lane raises, after the others have finished what they had in hand.
         """
         done = await self._whole.run_once()
         if done < self._full:
             return done
+        self._all_are_full = True
         results = await asyncio.gather(
-            *(_run_repeatedly(lane) for lane in self._lanes), return_exceptions=True
+            *(self._run_repeatedly(lane) for lane in self._lanes), return_exceptions=True
         )
         for result in results:
             if isinstance(result, BaseException):
@@ -82,12 +84,14 @@ class Lanes:
         """How long until something is due in any lane; None where nothing waits."""
         return await self._whole.idle_time()
 
-
-async def _run_repeatedly(lane: Stage) -> int:
-    done = 0
-    for _ in range(BATCHES_IN_A_ROW):
-        count = await lane.run_once()
-        if not count:
-            break
-        done += count
-    return done
+    async def _run_repeatedly(self, lane: Stage) -> int:
+        done = 0
+        try:
+            for _ in range(BATCHES_IN_A_ROW):
+                count = await lane.run_once()
+                done += count
+                if count < self._full or not self._all_are_full:
+                    break
+        finally:
+            self._all_are_full = False
+        return done

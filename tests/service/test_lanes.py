@@ -147,6 +147,7 @@ class Lane:
 
     async def run_once(self) -> int:
         self.runs += 1
+        await asyncio.sleep(0)  # the others' turn
         return self.count
 
     async def idle_time(self) -> timedelta | None:
@@ -158,6 +159,13 @@ async def test_a_lane_that_is_never_empty_does_not_hold_the_others_up_for_ever()
 
     assert await Lanes(whole, [lane], full=5).run_once() == 5 + 5 * BATCHES_IN_A_ROW
     assert (whole.runs, lane.runs) == (1, BATCHES_IN_A_ROW)
+
+
+async def test_a_lane_with_little_left_waits_for_no_more_than_one_batch_of_another() -> None:
+    busy, empty = Lane(), Lane(count=4)
+
+    assert await Lanes(Lane(), [busy, empty], full=5).run_once() == 5 + 4 + 5 * busy.runs
+    assert (busy.runs, empty.runs) == (2, 1)  # the second one was in hand
 
 
 async def test_what_little_there_is_is_not_divided() -> None:
