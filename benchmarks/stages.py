@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Final
 
 import aio_pika
@@ -27,6 +28,8 @@ from service.wiring import Container
 
 BATCH: Final = 500
 WINDOW: Final = 500
+# One for each lane.
+_CONNECTIONS: Final = 2
 
 
 async def main(stage: str) -> None:
@@ -45,13 +48,26 @@ async def main(stage: str) -> None:
 async def _drain(container: Container) -> tuple[int, float, float]:
     container.prices().is_learned = True
     await container.partitions().renew()
+    await _connect(container)
     return await _until_empty(container.process_inbox().run_once)
 
 
 async def _relay(container: Container) -> tuple[int, float, float]:
     await container.partitions().renew()
+    await _connect(container)
     await container.event_publisher().publish([])  # connects
     return await _until_empty(container.relay_outbox().run_once)
+
+
+async def _connect(container: Container) -> None:
+    """Have each lane's connection made, and the driver look up the types it needs on it: what a
+    worker does once is not what a batch takes.
+    """
+    async with AsyncExitStack() as connected:
+        for _ in range(_CONNECTIONS):
+            uow = await connected.enter_async_context(container.unit_of_work())
+            await uow.inbox.claim(container.partitions().held(), limit=0)
+            await uow.outbox.claim(container.partitions().held(), limit=0)
 
 
 async def _raw(container: Container) -> tuple[int, float, float]:

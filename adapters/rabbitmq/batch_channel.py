@@ -44,7 +44,26 @@ _BODY_SIZE: Final = struct.Struct(">Q")
 class _Batch:
     judged: dict[UUID, Delivery]
     left: int
+    half: int
     all_judged: asyncio.Future[None]
+    # Held from the beginning, until half of it is judged or nothing more will be.
+    turn: asyncio.Lock
+    holds_turn: bool = True
+
+    def judge(self, message_id: UUID, delivery: Delivery) -> None:
+        """Note a verdict."""
+        self.judged[message_id] = delivery
+        self.left -= 1
+        if self.left <= self.half:
+            self.end_turn()
+        if not self.left and not self.all_judged.done():
+            self.all_judged.set_result(None)
+
+    def end_turn(self, _: object = None) -> None:
+        """Let the next batch begin."""
+        if self.holds_turn:
+            self.holds_turn = False
+            self.turn.release()
 
 
 class BatchChannel(aiormq.Channel):
@@ -54,6 +73,7 @@ class BatchChannel(aiormq.Channel):
         super().__init__(connection, _NUMBER, publisher_confirms=True)
         self._unjudged: dict[int, tuple[UUID, _Batch]] = {}
         self._returned: set[str] = set()
+        self._turn = asyncio.Lock()
         connection.channels[_NUMBER] = self
 
     async def publish(
@@ -65,22 +85,32 @@ class BatchChannel(aiormq.Channel):
     ) -> None:
         """Send these persistent and mandatory; return when the broker has judged each of them.
 
+        The next batch begins when half of this one is judged. Two that begin together are judged at
+        the same moment, and then the broker has nothing to do while both of their senders note it.
+
         `judged` is filled as the verdicts come in. Raises what ended the channel before the last.
         """
         if not messages:
             return
-        batch = _Batch(judged, len(messages), self.create_future())
         payload = b"".join(
             part
             for message in messages
             for part in _frames(exchange, content_type, message, self.max_content_size)
         )
-        async with self.lock:
-            await self.write_queue.put(ChannelFrame(payload, should_close=False))
-            # No verdict can come in before its message is known: from here on nothing is awaited.
-            for message in messages:
-                self.delivery_tag += 1
-                self._unjudged[self.delivery_tag] = (message.id, batch)
+        await self._turn.acquire()
+        try:
+            async with self.lock:  # or it raises, if the channel was closed meanwhile
+                await self.write_queue.put(ChannelFrame(payload, should_close=False))
+                # No verdict can come in before its message is known: nothing is awaited from here.
+                count = len(messages)
+                batch = _Batch(judged, count, count // 2, self.create_future(), self._turn)
+                for message in messages:
+                    self.delivery_tag += 1
+                    self._unjudged[self.delivery_tag] = (message.id, batch)
+        except BaseException:
+            self._turn.release()
+            raise
+        batch.all_judged.add_done_callback(batch.end_turn)
         await batch.all_judged
 
     async def _on_return_frame(self, frame: Basic.Return) -> None:
@@ -106,12 +136,9 @@ class BatchChannel(aiormq.Channel):
     def _judge(self, message_id: UUID, batch: _Batch, *, confirmed: bool) -> None:
         if self._returned and str(message_id) in self._returned:
             self._returned.discard(str(message_id))
-            batch.judged[message_id] = Delivery.UNROUTABLE
+            batch.judge(message_id, Delivery.UNROUTABLE)
         else:
-            batch.judged[message_id] = Delivery.CONFIRMED if confirmed else Delivery.REFUSED
-        batch.left -= 1
-        if not batch.left and not batch.all_judged.done():
-            batch.all_judged.set_result(None)
+            batch.judge(message_id, Delivery.CONFIRMED if confirmed else Delivery.REFUSED)
 
 
 def _frames(exchange: str, content_type: str, message: Message, largest: int) -> Sequence[bytes]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import gc
+import logging
 import shlex
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
@@ -231,6 +233,30 @@ async def test_a_connection_that_is_lost_before_anything_was_judged_is_an_absent
 
     assert await publisher.publish(sent) == {m.id: Delivery.CONFIRMED for m in sent}
     await publisher.close()
+
+
+async def test_a_batch_that_waits_for_another_hears_of_the_lost_connection_as_well(
+    proxy: Proxy, queue: AbstractQueue, unique_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher = RabbitMQEventPublisher(proxy.url)
+    await publisher.publish([message(type_=unique_name)])
+    batches = [[message(type_=unique_name) for _ in range(3)] for _ in range(3)]
+    async with proxy.stalled():
+        publishing = [asyncio.create_task(publisher.publish(batch)) for batch in batches]
+        await asyncio.wait(publishing, timeout=0.05)  # sent or not, all must end the same
+        proxy.drop()
+        ended = await asyncio.wait_for(
+            asyncio.gather(*publishing, return_exceptions=True), PATIENCE
+        )
+    assert [type(one) for one in ended] == [BrokerUnavailable] * 3
+
+    judged = await asyncio.gather(*(publisher.publish(batch) for batch in batches))
+    assert judged == [{m.id: Delivery.CONFIRMED for m in batch} for batch in batches]
+    await publisher.close()
+    del publishing, ended
+    gc.collect()
+    # Such as of an exception that nobody has taken note of.
+    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
 
 
 async def test_a_broker_that_answers_nothing_is_absent_once_the_confirm_timeout_is_over(
