@@ -16,8 +16,8 @@ from typing import Final, Protocol
 from ports.partitions import HeldPartitions, Share
 from service.loop import FULL
 
-# However much there is to do, somebody may want to stop this process: the lanes come to an end after
-# so many batches each, of some tens of milliseconds.
+# However much there is to do, somebody may want to stop this process: the lanes come to an end
+# after so many batches each, of some tens of milliseconds.
 BATCHES_IN_A_ROW: Final = 16
 
 
