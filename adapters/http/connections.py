@@ -24,7 +24,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # theirs
         super().connection_made(transport)
-        self._expect_head()
+        self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
@@ -32,7 +32,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._expect_head()
+        self._stop_waiting()
+        self._head = 0
 
     def on_headers_complete(self) -> None:
         self._stop_waiting()
@@ -45,10 +46,10 @@ class BoundedConnection(HttpToolsProtocol):
         self._head += len(data)
         if self._head > MOST_HEAD:
             self.send_400_response("The head of the request is too long: send fewer headers.")
+        elif self._deadline is None:  # most heads come as a whole, and need no timer
+            self._wait_for_head()
 
-    def _expect_head(self) -> None:
-        self._stop_waiting()
-        self._head = 0
+    def _wait_for_head(self) -> None:
         self._deadline = self.loop.call_later(self.patience, self.transport.close)
 
     def _stop_waiting(self) -> None:

@@ -94,6 +94,7 @@ async def serve(app: Litestar, host: str, port: int, stop: asyncio.Event) -> Non
             access_log=False,
             log_config=None,
             server_header=False,
+            proxy_headers=False,  # nobody asks from where a request comes
             timeout_graceful_shutdown=_GRACE,
         )
     )
