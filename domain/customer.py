@@ -32,6 +32,19 @@ class Customer:
         """Whether name and email were ever had from the provider."""
         return self.as_of is not None or self.email is not None
 
+    def draft(self) -> Customer:
+        """A copy to work on, so that what fails half-way leaves the original as it was."""
+        return Customer(  # field by field: `replace` takes several times as long
+            self.user_id,
+            self.customer_ref,
+            self.email,
+            self.name,
+            self.livemode,
+            self.provider_created_at,
+            self.as_of,
+            self.retired_at,
+        )
+
     def link_customer(self, customer_ref: str) -> None:
         """Set the provider's reference. Raises CustomerAlreadyLinked if one is set."""
         if self.customer_ref is not None:

@@ -18,7 +18,7 @@ from service.retry import RetryPolicy
 
 log = structlog.get_logger(__name__)
 
-# After a batch of so many there is probably more: the stages take up to 500.
+# After a batch of so many there is probably more: the stages take 500 and more at a time.
 FULL: Final = 400
 # How long after a small batch a wake-up is waited for before the next look. Long enough for the
 # next webhook wherever they come often, short for what is due by the clock meanwhile.

@@ -63,7 +63,7 @@ class RelayOutbox:
         clock: Clock,
         *,
         held_back: HeldBack | None = None,
-        batch_size: int = 500,
+        batch_size: int = 1_000,
         monotonic: Callable[[], float] = monotonic,
         metrics: Metrics = UNCOUNTED,
         traces: Traces = UNTRACED,

@@ -7,7 +7,7 @@ network or the database. A handler works on drafts, so one that raises has chang
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from domain.customer import Customer
@@ -152,7 +152,7 @@ class WorkingSet:
     def customer(self, customer_ref: str) -> Customer | None:
         """A draft of the customer, or None where there is no row yet."""
         found = self._customers.get(customer_ref)
-        return None if found is None else replace(found)
+        return None if found is None else found.draft()
 
     def link_of(self, user_id: UUID) -> Customer | None:
         """The customer the user is linked to now."""

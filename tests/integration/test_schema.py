@@ -210,3 +210,29 @@ async def test_payloads_are_not_packed_slowly(bystander: asyncpg.Connection) -> 
 
     expected = (b"x", b"l") if has_lz4 else (b"e", b"\0")
     assert tuple(kept or ()) == expected, "packed with lz4, or kept as it came"
+
+
+async def test_a_subscription_finds_room_in_its_page_for_its_next_version(
+    bystander: asyncpg.Connection,
+) -> None:
+    """What changes no indexed column and stays in its page touches none of the indexes."""
+    transaction = bystander.transaction()
+    await transaction.start()
+    try:
+        await bystander.execute(
+            "INSERT INTO payments.subscriptions (user_id, stripe_subscription_id)"
+            " SELECT gen_random_uuid(), 'sub_room_' || n FROM generate_series(1, 500) AS n"
+        )
+        await bystander.execute(
+            "UPDATE payments.subscriptions SET version = 1"
+            " WHERE stripe_subscription_id LIKE 'sub_room_%'"
+        )
+        updates, within_page = await bystander.fetchrow(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables"
+            " WHERE relid = 'payments.subscriptions'::regclass"
+        ) or (0, 0)
+    finally:
+        await transaction.rollback()
+
+    assert updates == 500
+    assert within_page >= updates / 3  # all versions of one transaction stay; without room: 2 %
