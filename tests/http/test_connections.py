@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -59,17 +60,53 @@ async def test_who_does_not_come_to_the_point_is_let_go(
         assert await reader.read() == b""
 
 
+async def test_who_does_not_come_to_the_point_the_second_time_is_let_go(
+    app: Litestar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connected(app) as (reader, writer):
+        writer.write(b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n")
+        await answered(reader)
+        monkeypatch.setattr(BoundedConnection, "patience", 0.05)
+        writer.write(b"GET /health/live HTTP/1.1\r\nhost: pay")
+        assert await reader.read() == b""
+
+
 async def test_a_request_of_ordinary_size_is_answered_and_the_next_one_too(app: Litestar) -> None:
     async with connected(app) as (reader, writer):
         for _ in range(2):
             writer.write(
                 b"GET /health/live HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 30_000 + b"\r\n\r\n"
             )
-            assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next(
-                int(line.split(b":")[1])
-                for line in head.lower().splitlines()
-                if line.startswith(b"content-length")
-            )
-            await reader.readexactly(length)
+            await answered(reader)
+
+
+async def answered(reader: asyncio.StreamReader) -> None:
+    """Read one answer, which must be a good one."""
+    assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(
+        int(line.split(b":")[1])
+        for line in head.lower().splitlines()
+        if line.startswith(b"content-length")
+    )
+    await reader.readexactly(length)
+
+
+_COLLECTOR = """
+import asyncio, gc
+from adapters.http import server
+
+async def look():
+    print(gc.get_freeze_count() > 10_000, gc.get_threshold()[0] > 500 * 50, gc.isenabled())
+
+server.run(look())
+"""
+
+
+async def test_the_garbage_collector_passes_over_what_was_imported_and_what_a_batch_makes() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _COLLECTOR, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+
+    assert said.decode().split() == ["True"] * 3
