@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final, TextIO, cast
 
 import msgspec
@@ -56,7 +57,6 @@ def configure(
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             *([_counting(count_error)] if count_error else []),
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
             *(_for_people() if human else _for_machines()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -136,7 +136,10 @@ def _for_people() -> list[Processor]:
         structlog.dev.plain_traceback(plain, error)
         written.write(redacted(plain.getvalue()))
 
-    return [structlog.dev.ConsoleRenderer(exception_formatter=traceback)]
+    return [
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.dev.ConsoleRenderer(exception_formatter=traceback),
+    ]
 
 
 def _for_machines() -> list[Processor]:
@@ -146,9 +149,16 @@ def _for_machines() -> list[Processor]:
         return _errors_redacted(plain(exc_info))
 
     return [
+        _stamped,
         structlog.processors.ExceptionRenderer(told),
         structlog.processors.JSONRenderer(serializer=_to_json),
     ]
+
+
+def _stamped(_: Any, __: str, entry: EventDict) -> EventDict:
+    # Written out by `_to_json`, in the format of structlog's own stamp for a quarter of its time.
+    entry["timestamp"] = datetime.now(UTC)
+    return entry
 
 
 def _errors_redacted(said: Any) -> Any:
@@ -170,4 +180,5 @@ def _to_json(entry: dict[str, Any], default: Callable[[Any], Any]) -> bytes:
     try:
         return msgspec.json.encode(entry, enc_hook=default)
     except (ValueError, OverflowError, TypeError):
-        return json.dumps(entry, default=default).encode()
+        stamp = f"{entry['timestamp']:%Y-%m-%dT%H:%M:%S.%fZ}"
+        return json.dumps({**entry, "timestamp": stamp}, default=default).encode()
