@@ -26,7 +26,8 @@ from ports.outbox import Message
 from service import logs, settings
 from service.wiring import Container
 
-BATCH: Final = 500
+# As many as the worker publishes at a time.
+BATCH: Final = 1_000
 WINDOW: Final = 500
 # One for each lane.
 _CONNECTIONS: Final = 2

@@ -8,17 +8,18 @@ is kept exactly as it is between two workers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from time import monotonic
 from typing import Final, Protocol
 
 from ports.partitions import HeldPartitions, Share
 from service.loop import FULL
 
-# However much there is to do, somebody may want to stop this process: the lanes come to an end
-# after so many batches each, of some tens of milliseconds.
-BATCHES_IN_A_ROW: Final = 16
+# Seconds. However much there is to do, somebody may want to stop this process: after so long no
+# lane begins another batch.
+AT_A_STRETCH: Final = 1.0
 
 
 class Stage(Protocol):
@@ -56,11 +57,19 @@ class Lanes:
     one of them has less: what comes in for that one must not wait for what the others still have.
     """
 
-    def __init__(self, whole: Stage, lanes: Sequence[Stage], full: int = FULL) -> None:
+    def __init__(
+        self,
+        whole: Stage,
+        lanes: Sequence[Stage],
+        full: int = FULL,
+        *,
+        monotonic: Callable[[], float] = monotonic,
+    ) -> None:
         self._whole = whole
         self._lanes = lanes
         self._full = full
-        self._all_are_full = False
+        self._monotonic = monotonic
+        self._until = 0.0
 
     async def run_once(self) -> int:
         """Work off a batch, and several in each lane where it was full; returns how much was done.
@@ -70,7 +79,7 @@ class Lanes:
         done = await self._whole.run_once()
         if done < self._full:
             return done
-        self._all_are_full = True
+        self._until = self._monotonic() + AT_A_STRETCH
         results = await asyncio.gather(
             *(self._run_repeatedly(lane) for lane in self._lanes), return_exceptions=True
         )
@@ -87,11 +96,10 @@ class Lanes:
     async def _run_repeatedly(self, lane: Stage) -> int:
         done = 0
         try:
-            for _ in range(BATCHES_IN_A_ROW):
+            while True:
                 count = await lane.run_once()
                 done += count
-                if count < self._full or not self._all_are_full:
-                    break
+                if count < self._full or self._monotonic() >= self._until:
+                    return done
         finally:
-            self._all_are_full = False
-        return done
+            self._until = 0.0  # for the others, too

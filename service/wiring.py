@@ -126,7 +126,7 @@ _PRICES_MAY_TAKE = 2.0
 _RETENTION_EVERY = timedelta(hours=1)
 # A small part of the day after which they count as abandoned.
 _ABANDONED_EVERY = timedelta(hours=1)
-# Of each stage of the worker. A third would find both processors and the broker busy.
+# Of each stage of the worker. A third makes no difference (docs/performance.md).
 _LANES = 2
 # Intake, inbox and outbox in two lanes each, partitions, two listeners, health check, one to spare.
 _POOL_SIZE = 10

@@ -41,12 +41,16 @@ class BoundedConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._head is None or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        self._head += len(data)
-        if self._head > MOST_HEAD:
-            self.send_400_response("The head of the request is too long: send fewer headers.")
-        elif self._deadline is None:  # most heads come as a whole, and need no timer
+        if self._head is not None:
+            self._head += len(data)
+            if self._head > MOST_HEAD:
+                self.send_400_response("The head of the request is too long: send fewer headers.")
+                return
+        # Most heads come as a whole, and need no timer. Where nothing is under way, uvicorn waits
+        # for ever after whatever came.
+        if self._deadline is None and (self._head is not None or self.cycle.response_complete):
             self._wait_for_head()
 
     def _wait_for_head(self) -> None:

@@ -29,6 +29,9 @@ from ports.outbox import Message
 APP_ID: Final = "payments"
 
 _PERSISTENT: Final = 2
+# Seconds, many times what a turn takes. A turn is for speed alone: where a broker judges slowly, or
+# one of its queues not at all, the others must not wait for that.
+_LONGEST_TURN: Final = 1.0
 _NUMBER: Final = 1  # the only channel of its connection
 _NO_ID: Final = str(UUID(int=0))
 # A frame: type, channel and size, the payload, and one octet that ends it. (AMQP 0-9-1: 2.3.5)
@@ -46,7 +49,7 @@ class _Batch:
     left: int
     half: int
     all_judged: asyncio.Future[None]
-    # Held from the beginning, until half of it is judged or nothing more will be.
+    # Held from the beginning, until half of it is judged or nothing more will be, or for too long.
     turn: asyncio.Lock
     holds_turn: bool = True
 
@@ -111,7 +114,11 @@ class BatchChannel(aiormq.Channel):
             self._turn.release()
             raise
         batch.all_judged.add_done_callback(batch.end_turn)
-        await batch.all_judged
+        too_long = self.loop.call_later(_LONGEST_TURN, batch.end_turn)
+        try:
+            await batch.all_judged
+        finally:
+            too_long.cancel()
 
     async def _on_return_frame(self, frame: Basic.Return) -> None:
         header = await self._get_frame()

@@ -1,7 +1,7 @@
 """Leaves room in each page of subscriptions for their next versions.
 
 One that finds room in its own page, and changes no indexed column, touches none of the six indexes
-(PostgreSQL: Heap-Only Tuples). Pages that are full already have room again after a vacuum.
+(PostgreSQL: Heap-Only Tuples). Pages that are full get room as rows are updated out of them.
 """
 
 from __future__ import annotations

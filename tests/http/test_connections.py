@@ -60,14 +60,15 @@ async def test_who_does_not_come_to_the_point_is_let_go(
         assert await reader.read() == b""
 
 
+@pytest.mark.parametrize("begun", [b"\r\n", b"GET /health/live HTTP/1.1\r\nhost: pay"])
 async def test_who_does_not_come_to_the_point_the_second_time_is_let_go(
-    app: Litestar, monkeypatch: pytest.MonkeyPatch
+    app: Litestar, begun: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with connected(app) as (reader, writer):
         writer.write(b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n")
         await answered(reader)
         monkeypatch.setattr(BoundedConnection, "patience", 0.05)
-        writer.write(b"GET /health/live HTTP/1.1\r\nhost: pay")
+        writer.write(begun)
         assert await reader.read() == b""
 
 
@@ -97,7 +98,7 @@ import asyncio, gc
 from adapters.http import server
 
 async def look():
-    print(gc.get_freeze_count() > 10_000, gc.get_threshold()[0] > 500 * 50, gc.isenabled())
+    print(gc.get_freeze_count() > 10_000, gc.get_threshold()[0] > 500 * 50)
 
 server.run(look())
 """
@@ -109,4 +110,4 @@ async def test_the_garbage_collector_passes_over_what_was_imported_and_what_a_ba
     )
     said, _ = await process.communicate()
 
-    assert said.decode().split() == ["True"] * 3
+    assert said.decode().split() == ["True"] * 2

@@ -7,6 +7,7 @@ import logging
 import shlex
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import ChannelClosed, ChannelPreconditionFailed
 from aiormq.connection import FrameReceiver
 
-from adapters.rabbitmq import event_publisher
+from adapters.rabbitmq import batch_channel, event_publisher
 from adapters.rabbitmq.event_publisher import EXCHANGE, RabbitMQEventPublisher
 from ports.event_publisher import BrokerUnavailable, Delivery
 from sandbox.servers import PrivateRabbitMQ
@@ -232,6 +233,40 @@ async def test_a_connection_that_is_lost_before_anything_was_judged_is_an_absent
             await asyncio.wait_for(publishing, PATIENCE)
 
     assert await publisher.publish(sent) == {m.id: Delivery.CONFIRMED for m in sent}
+    await publisher.close()
+
+
+@pytest.mark.parametrize("longest_turn", [60.0, 0.01])
+async def test_a_batch_begins_when_half_of_the_one_before_it_is_judged_or_that_takes_long(
+    proxy: Proxy,
+    queue: AbstractQueue,
+    unique_name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    longest_turn: float,
+) -> None:
+    monkeypatch.setattr(batch_channel, "_LONGEST_TURN", longest_turn)
+    begun: asyncio.Queue[int] = asyncio.Queue()
+    made = batch_channel._Batch
+
+    def begin(judged: dict[UUID, Delivery], count: int, *others: Any) -> Any:
+        begun.put_nowait(count)
+        return made(judged, count, *others)
+
+    publisher = RabbitMQEventPublisher(proxy.url)
+    await publisher.publish([message(type_=unique_name)])
+    monkeypatch.setattr(batch_channel, "_Batch", begin)
+    batches = [[message(type_=unique_name) for _ in range(size)] for size in (2, 3)]
+    async with proxy.stalled():
+        publishing = [asyncio.create_task(publisher.publish(batch)) for batch in batches]
+        assert await asyncio.wait_for(begun.get(), PATIENCE) == 2
+        second = asyncio.create_task(asyncio.wait_for(begun.get(), PATIENCE))
+        # Long enough for one that does not wait for its turn.
+        await asyncio.wait({second}, timeout=0.2 if longest_turn > PATIENCE else PATIENCE)
+        assert second.done() == (longest_turn < PATIENCE)
+
+    assert await second == 3
+    judged = await asyncio.wait_for(asyncio.gather(*publishing), PATIENCE)
+    assert judged == [{m.id: Delivery.CONFIRMED for m in batch} for batch in batches]
     await publisher.close()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from itertools import groupby
+from itertools import count, groupby
 from uuid import UUID
 
 import pytest
@@ -15,7 +15,7 @@ from ports.event_publisher import BrokerUnavailable, Delivery
 from ports.outbox import Message
 from ports.partitions import HeldPartitions
 from service.held_back import HeldBack
-from service.lanes import BATCHES_IN_A_ROW, Lanes, PartOfShare
+from service.lanes import AT_A_STRETCH, Lanes, PartOfShare
 from service.relay_outbox import RelayOutbox
 from tests.service.house import House
 from tests.stripe_payloads import START, event, invoice, subscription
@@ -154,11 +154,17 @@ class Lane:
         return self.due
 
 
-async def test_a_lane_that_is_never_empty_does_not_hold_the_others_up_for_ever() -> None:
-    whole, lane = Lane(), Lane()
+async def test_lanes_that_are_never_empty_come_to_an_end_all_the_same() -> None:
+    """Or a process that is told to stop would not hear of it."""
+    ticks = count()
+    whole, lanes = Lane(), [Lane(), Lane()]
 
-    assert await Lanes(whole, [lane], full=5).run_once() == 5 + 5 * BATCHES_IN_A_ROW
-    assert (whole.runs, lane.runs) == (1, BATCHES_IN_A_ROW)
+    done = await Lanes(
+        whole, lanes, full=5, monotonic=lambda: next(ticks) * AT_A_STRETCH / 10
+    ).run_once()
+
+    assert done == 5 + 5 * sum(lane.runs for lane in lanes)
+    assert [whole.runs, *(lane.runs for lane in lanes)] == [1, 6, 5]  # the sixth was in hand
 
 
 async def test_a_lane_with_little_left_waits_for_no_more_than_one_batch_of_another() -> None:
