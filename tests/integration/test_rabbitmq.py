@@ -237,7 +237,7 @@ async def test_a_connection_that_is_lost_before_anything_was_judged_is_an_absent
 
 
 @pytest.mark.parametrize("longest_turn", [60.0, 0.01])
-async def test_a_batch_begins_when_half_of_the_one_before_it_is_judged_or_that_takes_long(
+async def test_a_batch_waits_for_its_turn_but_not_for_long(
     proxy: Proxy,
     queue: AbstractQueue,
     unique_name: str,
