@@ -62,10 +62,10 @@ faults: $(STAMP) ## Hurt a running service FAULTS times (200); FAULT_SEED=... dr
 	@{ [ -e /usr/lib/*/faketime/libfaketime.so.1 ] \
 		&& PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v rabbitmq-server >/dev/null; } \
 		|| .ci/apt-install rabbitmq-server libfaketime || true
-	FAULTS=$${FAULTS:-200} $(BIN)/python -m pytest -s tests/faults -k cluster $(ARGS)
+	FAULTS=$${FAULTS:-200} $(BIN)/python -m pytest --timeout 0 -s tests/faults -k cluster $(ARGS)
 
 fuzz: $(STAMP) ## Send FUZZ_RUNS (1,000,000) hostile webhooks to what reads them
-	FUZZ_RUNS=$${FUZZ_RUNS:-1000000} $(BIN)/python -m pytest tests/fuzz $(ARGS)
+	FUZZ_RUNS=$${FUZZ_RUNS:-1000000} $(BIN)/python -m pytest --timeout 0 tests/fuzz $(ARGS)
 
 check: $(STAMP) ## Lint, check formatting, types, import rules and generated files
 	$(BIN)/ruff check

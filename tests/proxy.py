@@ -28,6 +28,7 @@ class Proxy:
         self._answers_are_lost = False
         self._allowance = 0
         self._answered = asyncio.Event()
+        self._holding = asyncio.Event()
         self._accepted = asyncio.Event()
         self._cut = False
         self._delay = 0.0
@@ -131,6 +132,11 @@ class Proxy:
         """Return once the server has said something since its clients were stalled."""
         await self._answered.wait()
 
+    async def holds_up(self) -> None:
+        """Return once it is stalled and a client has said something more."""
+        self._holding.clear()
+        await self._holding.wait()
+
     async def connected(self) -> None:
         """Return once another client has connected."""
         self._accepted.clear()
@@ -202,6 +208,7 @@ class Proxy:
                     self._allowance -= len(allowed)
                     writer.write(allowed)
                     self.hindered += 1
+                    self._holding.set()
                     await self._flowing.wait()
                 writer.write(data)
                 await writer.drain()

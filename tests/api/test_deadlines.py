@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
+from litestar.types import Message, Receive, Scope, Send
 
+from adapters.http.deadline import Deadline
 from adapters.http.user_api import DEADLINE
 from tests.api.conftest import MovableClock, World, world_of
 from tests.api.stripe_api import StripeApi
@@ -22,16 +25,40 @@ async def database(migrated_url: str) -> AsyncIterator[Proxy]:
         yield proxy
 
 
+class Patience:
+    """Every request's time, which is up when the test says so: however slow the machine is."""
+
+    def __init__(self) -> None:
+        self._limits: list[asyncio.Timeout] = []
+
+    def __call__(self, seconds: float) -> asyncio.Timeout:
+        """Begin a request's time."""
+        assert seconds == DEADLINE
+        limit = asyncio.timeout(None)
+        self._limits.append(limit)
+        return limit
+
+    def ends(self) -> None:
+        """The time of the request that came last is up."""
+        self._limits[-1].reschedule(asyncio.get_running_loop().time())
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> Patience:
+    patience = Patience()
+    monkeypatch.setattr("adapters.http.deadline.timeout", patience)
+    return patience
+
+
 @pytest.fixture
 async def hurried(
     environment: dict[str, str],
     database: Proxy,
     stripe_api: StripeApi,
     clock: MovableClock,
-    monkeypatch: pytest.MonkeyPatch,
+    patience: Patience,
 ) -> AsyncIterator[World]:
-    """The application with a deadline that a test can wait for."""
-    monkeypatch.setattr("adapters.http.user_api.DEADLINE", 0.3)
+    """The application, whose requests' time the test has in hand."""
     environment["DATABASE_URL"] = database.url
     async with world_of(environment, stripe_api, clock) as world:
         yield world
@@ -41,14 +68,34 @@ def test_it_is_below_that_of_the_gateway_with_all_the_tidying_up() -> None:
     assert DEADLINE + 4 < GATEWAY
 
 
+async def test_what_has_begun_to_be_answered_is_not_broken_off() -> None:
+    said: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(3):  # the time was up at once
+            await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def send(message: Message) -> None:
+        said.append(message["type"])
+
+    await Deadline(app, 0)(cast("Scope", {}), cast("Receive", None), send)
+
+    assert said == ["http.response.start", "http.response.body"]
+
+
 @pytest.mark.parametrize("headers", [{}, {"Idempotency_Key": "a"}], ids=["plain", "keyed"])
 async def test_a_request_that_stripe_holds_up_is_broken_off_and_can_be_repeated(
-    hurried: World, headers: dict[str, str]
+    hurried: World, patience: Patience, headers: dict[str, str]
 ) -> None:
     user = hurried.somebody()
     hurried.stripe.released.clear()
 
-    late = await user("POST", "/customers", **headers)
+    asking = asyncio.create_task(user("POST", "/customers", **headers))
+    await hurried.stripe.reached.wait()
+    patience.ends()
+    late = await asking
 
     assert late.status_code == 503
     assert late.json()["type"] == "urn:payments:problem:took-too-long"
@@ -62,23 +109,39 @@ async def test_a_request_that_stripe_holds_up_is_broken_off_and_can_be_repeated(
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency_Key": "a"}], ids=["plain", "keyed"])
 async def test_a_database_that_does_not_answer_holds_nobody_up(
-    hurried: World, database: Proxy, headers: dict[str, str]
+    hurried: World, database: Proxy, patience: Patience, headers: dict[str, str]
 ) -> None:
     user = hurried.somebody()
     await user("POST", "/customers")
 
     async with database.stalled():
-        late = await user("POST", "/create-portal-session", {"returnUrl": "x"}, **headers)
-        view = await user("GET", "/subscription")
+        asking = asyncio.create_task(
+            user("POST", "/create-portal-session", {"returnUrl": "x"}, **headers)
+        )
+        if headers:  # its key is looked up first; without one the database is not needed
+            await database.holds_up()
+            patience.ends()
+        refused = await asking
 
-    statuses = {"plain": 422, "keyed": 503}
-    assert late.status_code == statuses["keyed" if headers else "plain"]
-    assert view.status_code == 503
-    assert int(view.headers["retry-after"]) >= 1
+    assert refused.status_code == (503 if headers else 422)
+
+
+async def test_nor_those_who_only_look(hurried: World, database: Proxy, patience: Patience) -> None:
+    user = hurried.somebody()
+    await user("POST", "/customers")
+
+    async with database.stalled():
+        looking = asyncio.create_task(user("GET", "/subscription"))
+        await database.holds_up()
+        patience.ends()
+        late = await looking
+
+    assert late.status_code == 503
+    assert int(late.headers["retry-after"]) >= 1
 
 
 async def test_nor_does_one_that_stops_to_answer_while_the_request_is_carried_out(
-    hurried: World, database: Proxy
+    hurried: World, database: Proxy, patience: Patience
 ) -> None:
     user = hurried.somebody()
     hurried.stripe.released.clear()
@@ -87,6 +150,8 @@ async def test_nor_does_one_that_stops_to_answer_while_the_request_is_carried_ou
 
     async with database.stalled():
         hurried.stripe.released.set()
+        await database.holds_up()
+        patience.ends()
         late = await asking
 
     assert late.status_code == 503
