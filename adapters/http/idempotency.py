@@ -23,7 +23,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
 from adapters.http.openapi import IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED
-from adapters.http.problems import problem
+from adapters.http.problems import A_MOMENT, problem
 from ports.authentication import User
 from ports.clock import Clock
 from ports.idempotency import (
@@ -91,7 +91,7 @@ class Idempotency:
                     problem(
                         "request-under-way",
                         "a request with this Idempotency-Key is being worked on: wait for it",
-                        headers={"Retry-After": "1"},
+                        headers={"Retry-After": A_MOMENT},
                     ),
                     request,
                 )

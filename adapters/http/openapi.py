@@ -233,7 +233,7 @@ _FORMS: Final[Mapping[str, dict[str, object]]] = {
 # Headers that answers to keyed requests may have besides.
 _KEYED: Final[Mapping[str, tuple[str, str]]] = {
     "200": (IDEMPOTENT_REPLAYED, "true where this is the answer of an earlier request."),
-    "409": ("Retry-After", "Seconds after which to try again, where the request is under way."),
+    "409": ("Retry-After", "Seconds after which to try again, where it, or another, is under way."),
 }
 
 

@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
 # Seconds after which a sender that was turned away may try again.
 RETRY_AFTER: Final = 5
+# As many, where it only waits for another request.
+A_MOMENT: Final = "1"
 # Names of our own: the standard library's phrases change from one Python to the next.
 _REFUSALS: Final = {
     400: ("bad-request", "the request is malformed"),
@@ -230,9 +232,9 @@ def changed_meanwhile(_: Request[Any, Any, Any], error: OperationConflict) -> Re
 
 def refused(_: Request[Any, Any, Any], error: Refusal) -> Response[Any]:
     """404, 409 or 422: what the user can do about it is in the words."""
-    if error.instead is None:
-        return problem(error.name, error.detail)
-    return problem(error.name, error.detail, instead=error.instead)
+    headers = {"Retry-After": A_MOMENT} if error.passes else None
+    instead = {} if error.instead is None else {"instead": error.instead}
+    return problem(error.name, error.detail, headers=headers, **instead)
 
 
 def against_the_rules(_: Request[Any, Any, Any], error: RuleViolation) -> Response[Any]:

@@ -292,6 +292,7 @@ async def test_a_lock_on_what_is_asked_for_is_no_outage(world: World, name: str)
 
         assert answer.status_code == 409
         assert answer.json()["type"] == "urn:payments:problem:purchase-under-way"
+        assert answer.headers["retry-after"] == "1"
         assert world.stripe.failures == []
         assert (await ASKED[name].ask(world, user)).status_code == 200
 

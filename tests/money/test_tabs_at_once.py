@@ -12,7 +12,7 @@ from httpx import Response
 from adapters.stripe.api import StripeApi
 from service import operation_names
 from tests.api.conftest import Somebody
-from tests.money.conftest import Till
+from tests.money.conftest import Till, at
 from tests.money.test_lost_answers import BUYING, Buy, begun
 
 GENERAL, ANNUAL = "general_monthly", "general_annual"
@@ -81,9 +81,30 @@ async def test_a_second_tab_is_told_that_a_purchase_is_under_way(
 
     assert second.status_code == 409, second.text
     assert second.json()["type"] == "urn:payments:problem:purchase-under-way"
+    assert second.headers["retry-after"] == "1"
     till.sandbox.control.release_faults()
     assert (await first).status_code == 200
     assert begun(till, user) == 1
+
+
+@pytest.mark.usefixtures("held")
+async def test_a_second_tab_may_end_a_subscription_in_a_moment(till: Till) -> None:
+    user = await till.subscriber(GENERAL)
+    subscriber = await at(user)
+    path = f"/v1/subscriptions/{till.subscriptions(user)[0]['id']}"
+    till.sandbox.control.add_fault(path, status=None, hold=True)
+    arrived = till.wire.arrival("POST", path)
+    first = asyncio.create_task(subscriber.cancel())
+    await arrived.wait()
+
+    second = await subscriber.cancel(immediately=True)
+
+    assert second.status_code == 409, second.text
+    assert second.json()["type"] == "urn:payments:problem:change-under-way"
+    assert second.headers["retry-after"] == "1"
+    till.sandbox.control.release_faults()
+    assert (await first).status_code == 200
+    assert (await subscriber.cancel(immediately=True)).status_code == 200
 
 
 @pytest.mark.usefixtures("held")

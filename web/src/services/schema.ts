@@ -770,7 +770,7 @@ export interface operations {
             /** @description Not possible in the present state; the detail says what to do instead, and `instead` by which request. Types: `already-subscribed`, `purchase-under-way`, `payment-processing`, `changed-meanwhile`, `change-under-way`, `plan-unchanged`, `preview-outdated`, `card-needed`, `request-under-way`, `customer-already-linked`, `invalid-period`, `no-active-subscription`, `already-canceled`, `nothing-to-resume`, `plan-not-changeable`. */
             409: {
                 headers: {
-                    /** @description Seconds after which to try again, where the request is under way. */
+                    /** @description Seconds after which to try again, where it, or another, is under way. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -890,7 +890,7 @@ export interface operations {
             /** @description Not possible in the present state; the detail says what to do instead, and `instead` by which request. Types: `already-subscribed`, `purchase-under-way`, `payment-processing`, `changed-meanwhile`, `change-under-way`, `plan-unchanged`, `preview-outdated`, `card-needed`, `request-under-way`, `customer-already-linked`, `invalid-period`, `no-active-subscription`, `already-canceled`, `nothing-to-resume`, `plan-not-changeable`. */
             409: {
                 headers: {
-                    /** @description Seconds after which to try again, where the request is under way. */
+                    /** @description Seconds after which to try again, where it, or another, is under way. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1113,7 +1113,7 @@ export interface operations {
             /** @description Not possible in the present state; the detail says what to do instead, and `instead` by which request. Types: `already-subscribed`, `purchase-under-way`, `payment-processing`, `changed-meanwhile`, `change-under-way`, `plan-unchanged`, `preview-outdated`, `card-needed`, `request-under-way`, `customer-already-linked`, `invalid-period`, `no-active-subscription`, `already-canceled`, `nothing-to-resume`, `plan-not-changeable`. */
             409: {
                 headers: {
-                    /** @description Seconds after which to try again, where the request is under way. */
+                    /** @description Seconds after which to try again, where it, or another, is under way. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1242,7 +1242,7 @@ export interface operations {
             /** @description Not possible in the present state; the detail says what to do instead, and `instead` by which request. Types: `already-subscribed`, `purchase-under-way`, `payment-processing`, `changed-meanwhile`, `change-under-way`, `plan-unchanged`, `preview-outdated`, `card-needed`, `request-under-way`, `customer-already-linked`, `invalid-period`, `no-active-subscription`, `already-canceled`, `nothing-to-resume`, `plan-not-changeable`. */
             409: {
                 headers: {
-                    /** @description Seconds after which to try again, where the request is under way. */
+                    /** @description Seconds after which to try again, where it, or another, is under way. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1580,7 +1580,7 @@ export interface operations {
             /** @description Not possible in the present state; the detail says what to do instead, and `instead` by which request. Types: `already-subscribed`, `purchase-under-way`, `payment-processing`, `changed-meanwhile`, `change-under-way`, `plan-unchanged`, `preview-outdated`, `card-needed`, `request-under-way`, `customer-already-linked`, `invalid-period`, `no-active-subscription`, `already-canceled`, `nothing-to-resume`, `plan-not-changeable`. */
             409: {
                 headers: {
-                    /** @description Seconds after which to try again, where the request is under way. */
+                    /** @description Seconds after which to try again, where it, or another, is under way. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1721,7 +1721,7 @@ export interface operations {
             /** @description Not possible in the present state; the detail says what to do instead, and `instead` by which request. Types: `already-subscribed`, `purchase-under-way`, `payment-processing`, `changed-meanwhile`, `change-under-way`, `plan-unchanged`, `preview-outdated`, `card-needed`, `request-under-way`, `customer-already-linked`, `invalid-period`, `no-active-subscription`, `already-canceled`, `nothing-to-resume`, `plan-not-changeable`. */
             409: {
                 headers: {
-                    /** @description Seconds after which to try again, where the request is under way. */
+                    /** @description Seconds after which to try again, where it, or another, is under way. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1849,7 +1849,7 @@ export interface operations {
             /** @description Not possible in the present state; the detail says what to do instead, and `instead` by which request. Types: `already-subscribed`, `purchase-under-way`, `payment-processing`, `changed-meanwhile`, `change-under-way`, `plan-unchanged`, `preview-outdated`, `card-needed`, `request-under-way`, `customer-already-linked`, `invalid-period`, `no-active-subscription`, `already-canceled`, `nothing-to-resume`, `plan-not-changeable`. */
             409: {
                 headers: {
-                    /** @description Seconds after which to try again, where the request is under way. */
+                    /** @description Seconds after which to try again, where it, or another, is under way. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
