@@ -93,10 +93,11 @@ def _settings_in(file: Path, running: Platform) -> Iterator[Path]:
     lines = [f"{name}={shlex.quote(value)}" for name, value in running.environment.items()]
     if running.queue is not None:
         lines.append(f"# {_command()} doctor --queue {running.queue}")
-    file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as written:
-        written.write("\n".join([*lines, ""]))
     try:
+        with platform.writing_to(file.parent):
+            file.unlink(missing_ok=True)
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as made:
+                made.write("\n".join([*lines, ""]))
         yield file
     finally:
         file.unlink(missing_ok=True)

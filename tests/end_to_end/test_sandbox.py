@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+from unittest.mock import Mock
 
 import aio_pika
 import asyncpg
@@ -23,7 +24,7 @@ import httpx
 import psutil
 import pytest
 
-from sandbox import platform
+from sandbox import cli, platform
 from sandbox.cli import until_a_part_ends
 from sandbox.ownership import owned
 from sandbox.platform import Options
@@ -302,6 +303,25 @@ async def test_a_full_disk_is_named(
     monkeypatch.undo()
     with pytest.raises(ServerError, match=r"state/\w+ cannot be written to \(No space left"):
         await run_until_it_fails(end=True)
+
+
+def test_settings_that_find_the_disk_full_leave_nothing_and_say_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: int, mode: str) -> NoReturn:
+        os.close(file)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fdopen", full)
+    running = Mock(environment={"STRIPE_API_BASE": "http://127.0.0.1:1"}, queue=None)
+
+    with (
+        pytest.raises(ServerError, match=rf"{tmp_path} cannot be written to \(No space left"),
+        cli._settings_in(tmp_path / "env", running),
+    ):
+        pytest.fail("there are no settings to go on with")
+
+    assert list(tmp_path.iterdir()) == []
 
 
 async def _jumped(browser: httpx.AsyncClient, begun: str) -> bool:
