@@ -104,6 +104,19 @@ server.run(look())
 """
 
 
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
+async def test_a_request_that_would_rather_speak_another_protocol_is_answered_in_this_one(
+    app: Litestar, protocol: bytes
+) -> None:
+    async with connected(app) as (reader, writer):
+        for _ in range(2):
+            writer.write(
+                b"GET /health/live HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\n"
+                b"upgrade: " + protocol + b"\r\n\r\n"
+            )
+            await answered(reader)
+
+
 async def test_the_garbage_collector_passes_over_what_was_imported_and_what_a_batch_makes() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _COLLECTOR, stdout=asyncio.subprocess.PIPE
