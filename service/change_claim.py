@@ -19,6 +19,7 @@ async def changing(claims: Claims, subscription_id: UUID, now: datetime) -> Asyn
             raise Conflict(
                 "change-under-way",
                 "another change of this subscription is just being made: look, then repeat",
-                passes=True,
+                # Longer, where the other one was broken off.
+                in_seconds=5,
             )
         yield

@@ -16,18 +16,18 @@ SEE_SUBSCRIPTION: Final = "GET /api/payments/subscription"
 class Refusal(Exception):
     """A request that is turned down. `name` tells the reason to programs and never changes.
 
-    `detail` is for people; `instead` is, for programs, the request that leads on. One that `passes`
-    does so by itself: in a moment the same request may well be carried out.
+    `detail` is for people; `instead` is, for programs, the request that leads on. One that passes
+    by itself does so `in_seconds` or so: then the same request may well be carried out.
     """
 
     def __init__(
-        self, name: str, detail: str, *, instead: str | None = None, passes: bool = False
+        self, name: str, detail: str, *, instead: str | None = None, in_seconds: int | None = None
     ) -> None:
         super().__init__(detail)
         self.name = name
         self.detail = detail
         self.instead = instead
-        self.passes = passes
+        self.in_seconds = in_seconds
 
 
 class NotFound(Refusal):
@@ -47,7 +47,7 @@ def purchase_under_way() -> Conflict:
     return Conflict(
         "purchase-under-way",
         "another purchase of yours is just being started: try again in a moment",
-        passes=True,
+        in_seconds=1,
     )
 
 

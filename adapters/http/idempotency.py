@@ -23,7 +23,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
 from adapters.http.openapi import IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED
-from adapters.http.problems import A_MOMENT, problem
+from adapters.http.problems import problem
 from ports.authentication import User
 from ports.clock import Clock
 from ports.idempotency import (
@@ -45,7 +45,8 @@ A_DAY: Final = timedelta(hours=24)
 WHILE_A_CHECKOUT_OPENS: Final = timedelta(minutes=10)
 WHILE_A_PORTAL_OPENS: Final = timedelta(minutes=2)
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-# Seconds that are left, after a request was broken off, to let go of its key.
+# Seconds to keep an answer that has begun to go out, or to let go of the key of a request that was
+# broken off: the request's own deadline does not hold for either.
 _LETTING_GO: Final = 2.0
 
 
@@ -91,7 +92,7 @@ class Idempotency:
                     problem(
                         "request-under-way",
                         "a request with this Idempotency-Key is being worked on: wait for it",
-                        headers={"Retry-After": A_MOMENT},
+                        headers={"Retry-After": "1"},
                     ),
                     request,
                 )
@@ -125,13 +126,16 @@ class Idempotency:
 
     async def _conclude(self, keyed: KeyedRequest, begun: Begun, heard: _Heard) -> None:
         try:
-            if not heard.is_success:
-                await self._keys.forget(keyed, begun)
-            elif not await self._keys.finish(keyed, begun, heard.answer()):
-                log.warning("answer_not_kept", error="the request was taken over meanwhile")
-        except StorageUnavailable as error:
+            async with asyncio.timeout(_LETTING_GO):
+                if not heard.is_success:
+                    await self._keys.forget(keyed, begun)
+                elif not await self._keys.finish(keyed, begun, heard.answer()):
+                    log.warning("answer_not_kept", error="the request was taken over meanwhile")
+        except (StorageUnavailable, TimeoutError) as error:
             # What was done is done, and is told; only repeating it will be answered with a 409.
-            log.warning("answer_not_kept", error=str(error))
+            log.warning(
+                "answer_not_kept", error=str(error) or "the database did not answer in time"
+            )
 
 
 def idempotent(

@@ -34,8 +34,6 @@ log = structlog.get_logger(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
 # Seconds after which a sender that was turned away may try again.
 RETRY_AFTER: Final = 5
-# As many, where it only waits for another request.
-A_MOMENT: Final = "1"
 # Names of our own: the standard library's phrases change from one Python to the next.
 _REFUSALS: Final = {
     400: ("bad-request", "the request is malformed"),
@@ -232,7 +230,7 @@ def changed_meanwhile(_: Request[Any, Any, Any], error: OperationConflict) -> Re
 
 def refused(_: Request[Any, Any, Any], error: Refusal) -> Response[Any]:
     """404, 409 or 422: what the user can do about it is in the words."""
-    headers = {"Retry-After": A_MOMENT} if error.passes else None
+    headers = None if error.in_seconds is None else {"Retry-After": str(error.in_seconds)}
     instead = {} if error.instead is None else {"instead": error.instead}
     return problem(error.name, error.detail, headers=headers, **instead)
 

@@ -5,7 +5,7 @@ the money, so that every operation can succeed; each has to, once at least.
 
 The suite tries little, and the same each time. For more, and something else each time:
 
-    SCHEMATHESIS_EXAMPLES=500 make test ARGS=tests/api/test_schemathesis.py
+    SCHEMATHESIS_EXAMPLES=500 make test ARGS="--timeout 0 tests/api/test_schemathesis.py"
 """
 
 from __future__ import annotations
