@@ -24,7 +24,7 @@ from ports.payment_provider import (
     ProviderRefused,
     ProviderUnavailable,
 )
-from ports.purchases import OperationConflict
+from ports.purchases import OperationConflict, OperationUnderWay
 from ports.unit_of_work import StorageUnavailable
 from ports.webhooks import RejectedWebhook, RejectionReason
 from service.refusals import SEE_SUBSCRIPTION, Refusal
@@ -224,7 +224,9 @@ def changed_meanwhile(_: Request[Any, Any, Any], error: OperationConflict) -> Re
     """409: the same was asked for at the same time, with other terms."""
     log.warning("operation_conflict", error=str(error))
     return problem(
-        "changed-meanwhile", "something else changed this at the same time: look, then repeat"
+        "changed-meanwhile",
+        "something else changed this at the same time: look, then repeat",
+        headers={"Retry-After": "1"} if isinstance(error, OperationUnderWay) else None,
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import cast
+from collections.abc import AsyncIterator, MutableMapping
+from typing import Any, cast
 
 import pytest
 from litestar.types import Message, Receive, Scope, Send
@@ -159,3 +159,29 @@ async def test_nor_does_one_that_stops_to_answer_while_the_request_is_carried_ou
     hurried.clock.move(minutes=2)
     assert (await user("POST", "/customers", Idempotency_Key="a")).status_code == 200
     assert len(hurried.stripe.all("customer")) == 1
+
+
+async def test_nor_does_one_that_stops_to_answer_when_the_answer_is_to_be_kept(
+    hurried: World,
+    database: Proxy,
+    logged: list[MutableMapping[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = hurried.container.idempotency_keys()
+    finish = keys.finish
+
+    async def finish_while_it_is_stalled(*about: Any) -> bool:
+        async with database.stalled():
+            return await finish(*about)
+
+    monkeypatch.setattr(keys, "finish", finish_while_it_is_stalled)
+    user = hurried.somebody()
+
+    answer = await user("POST", "/customers", Idempotency_Key="a")
+
+    assert answer.status_code == 200, "what was done is done, and is told"
+    assert [line["error"] for line in logged if line["event"] == "answer_not_kept"] == [
+        "the database did not answer in time"  # and not what its driver says of it, far later
+    ]
+    again = await user("POST", "/customers", Idempotency_Key="a")
+    assert again.json()["type"] == "urn:payments:problem:request-under-way"

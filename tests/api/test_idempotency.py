@@ -202,24 +202,6 @@ async def test_while_one_is_carried_out_another_is_told_to_wait(world: World) ->
     assert (await first).status_code == 200
 
 
-async def test_who_is_being_answered_does_not_wait_for_a_database_that_does_not_keep_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def never(*_: object) -> bool:
-        await asyncio.Event().wait()
-        return True
-
-    monkeypatch.setattr("adapters.http.idempotency._LETTING_GO", 0.05)
-    monkeypatch.setattr(world.container.idempotency_keys(), "finish", never)
-    user = world.somebody()
-
-    async with asyncio.timeout(30):
-        answer = await user.checkout(Idempotency_Key="a")
-
-    assert answer.status_code == 200, "what was done is done, and is told"
-    assert (await user.checkout(Idempotency_Key="a")).status_code == 409
-
-
 async def test_a_request_that_was_broken_off_can_be_made_again(world: World) -> None:
     user = world.somebody()
     world.stripe.released.clear()

@@ -306,6 +306,7 @@ async def test_a_key_that_is_in_use_is_no_outage_for_whoever_cannot_wait(world: 
 
     assert answer.status_code == 409
     assert answer.json()["type"] == "urn:payments:problem:changed-meanwhile"
+    assert answer.headers["retry-after"] == "1"
     assert (await confirm_a_change(world, user)).status_code == 200
 
 
@@ -377,6 +378,7 @@ async def test_an_operation_that_is_done_with_other_terms_meanwhile_is_a_409(wor
 
     assert answer.status_code == 409
     assert answer.json()["type"] == "urn:payments:problem:changed-meanwhile"
+    assert "retry-after" not in answer.headers, "the key is used up, however long one waits"
 
 
 async def test_while_stripe_is_down_requests_fail_fast_and_webhooks_flow(world: World) -> None:
